@@ -1,0 +1,243 @@
+"""What a ring of transducers is and what it recorded."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from usct import signals
+from usct.medium import Medium
+
+
+@dataclass(frozen=True)
+class TransducerArray:
+    """Element positions and which elements transmit and receive.
+
+    Attributes:
+        positions: Element centres in the order (y, x) or (z, y, x), shape (element, dim) [m].
+        transmits: Element index of every transmit, shape (tx,).
+        receives: Element index of every receive channel, shape (rx,).
+    """
+
+    positions: torch.Tensor
+    transmits: torch.Tensor
+    receives: torch.Tensor
+
+    def __post_init__(self) -> None:
+        """Check that the indices point at elements."""
+        if self.positions.ndim != 2 or self.positions.shape[1] not in (2, 3):
+            raise ValueError(f"positions must have shape (element, 2 or 3), got {tuple(self.positions.shape)}")
+        if not torch.isfinite(self.positions).all():
+            raise ValueError("positions hold values that are not finite")
+        object.__setattr__(self, "positions", self.positions.double())
+        for name in ("transmits", "receives"):
+            index = torch.as_tensor(getattr(self, name)).long()
+            if index.ndim != 1 or len(index) == 0:
+                raise ValueError(f"{name} must be a non-empty list of element indices")
+            if int(index.min()) < 0 or int(index.max()) >= self.n_elements:
+                raise ValueError(
+                    f"{name} holds element {int(index.max())}, but there are {self.n_elements} elements"
+                )
+            object.__setattr__(self, name, index)
+
+    @classmethod
+    def of(cls, positions: torch.Tensor) -> "TransducerArray":
+        """An array whose every element transmits and receives."""
+        index = torch.arange(len(positions))
+        return cls(positions, index, index)
+
+    @classmethod
+    def ring(cls, n_elements: int, radius: float) -> "TransducerArray":
+        """Elements evenly spaced on a circle of `radius` [m] about the origin, counter-clockwise from +x."""
+        angle = 2 * torch.pi * torch.arange(n_elements, dtype=torch.float64) / n_elements
+        return cls.of(radius * torch.stack([torch.sin(angle), torch.cos(angle)], dim=1))
+
+    @property
+    def n_elements(self) -> int:
+        """Number of elements."""
+        return len(self.positions)
+
+    @property
+    def centre(self) -> torch.Tensor:
+        """Middle of the bounding box of the elements, shape (dim,) [m]."""
+        return 0.5 * (self.positions.amin(dim=0) + self.positions.amax(dim=0))
+
+    @property
+    def radius(self) -> float:
+        """Median distance of the elements from their centre [m]."""
+        return float(torch.linalg.vector_norm(self.positions - self.centre, dim=1).median())
+
+    def distances(self) -> torch.Tensor:
+        """Distance from every transmit to every receive element, shape (tx, rx) [m]."""
+        return torch.cdist(self.positions[self.transmits], self.positions[self.receives])
+
+    def opening_angles(self) -> torch.Tensor:
+        """Angle between transmit and receive as seen from the centre, shape (tx, rx) [rad]."""
+        rays = torch.nn.functional.normalize(self.positions - self.centre, dim=1)
+        return torch.acos((rays[self.transmits] @ rays[self.receives].T).clamp(-1, 1))
+
+
+@dataclass(frozen=True)
+class Spectra:
+    """Pressure at chosen frequencies.
+
+    Attributes:
+        values: Shape (freq, tx, rx), complex128 [Pa s].
+        frequencies: Shape (freq,) [Hz].
+        weights: How much each value counts, 0 for unusable ones, shape (freq, tx, rx) [1].
+        damping: The transform was taken at the complex frequency omega - i damping [1/s].
+    """
+
+    values: torch.Tensor
+    frequencies: torch.Tensor
+    weights: torch.Tensor
+    damping: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check shapes and that every value which counts is finite."""
+        object.__setattr__(self, "frequencies", self.frequencies.double())
+        if len(self.frequencies) == 0:
+            raise ValueError("frequencies must not be empty")
+        if not (torch.isfinite(self.frequencies).all() and float(self.frequencies.min()) > 0):
+            raise ValueError("frequencies must be positive and finite")
+        if self.values.ndim != 3 or len(self.values) != len(self.frequencies):
+            raise ValueError(
+                f"values must have shape (freq, tx, rx) with {len(self.frequencies)} frequencies, "
+                f"got {tuple(self.values.shape)}"
+            )
+        if self.weights.shape != self.values.shape:
+            raise ValueError(f"weights have shape {tuple(self.weights.shape)}, values {tuple(self.values.shape)}")
+        if not torch.isfinite(torch.view_as_real(self.values[self.weights > 0])).all():
+            raise ValueError("values with a positive weight must be finite")
+
+    @classmethod
+    def of(cls, values: torch.Tensor, frequencies: torch.Tensor, valid: torch.Tensor | None = None) -> "Spectra":
+        """Spectra in which every finite value of a valid (tx, rx) channel has weight one."""
+        usable = torch.isfinite(values.real) & torch.isfinite(values.imag)
+        usable = usable if valid is None else usable & valid
+        return cls(torch.where(usable, values, 0).to(torch.complex128), frequencies, usable.double())
+
+    def at(self, frequencies: torch.Tensor) -> "Spectra":
+        """The spectra at some of their frequencies [Hz].
+
+        Raises:
+            ValueError: If a frequency is not among those recorded (to one part in a thousand).
+        """
+        index = []
+        for frequency in frequencies.tolist():
+            distance = (self.frequencies - frequency).abs()
+            nearest = int(distance.argmin())
+            if float(distance[nearest]) > 1e-3 * frequency:
+                have = ", ".join(f"{f / 1e3:g}" for f in self.frequencies.tolist())
+                raise ValueError(f"frequency {frequency / 1e3:g} kHz was not recorded; the data hold {have} kHz")
+            index.append(nearest)
+        return replace(
+            self, values=self.values[index], frequencies=self.frequencies[index], weights=self.weights[index]
+        )
+
+
+@dataclass(frozen=True)
+class Traces:
+    """Recorded pressure over time.
+
+    Attributes:
+        values: Shape (tx, rx, time), any real type [Pa].
+        start_time: Time of the first sample after the transmit [s].
+        sampling_frequency: Samples per second [Hz].
+        valid: Which channels can be used, shape (tx, rx).
+    """
+
+    values: torch.Tensor
+    start_time: float
+    sampling_frequency: float
+    valid: torch.Tensor
+
+    def __post_init__(self) -> None:
+        """Check shapes and sampling."""
+        if self.values.ndim != 3 or self.values.shape[2] < 2:
+            raise ValueError(f"values must have shape (tx, rx, time), got {tuple(self.values.shape)}")
+        if not (math.isfinite(self.sampling_frequency) and self.sampling_frequency > 0):
+            raise ValueError(f"sampling_frequency must be > 0 Hz, got {self.sampling_frequency:g}")
+        if self.valid.shape != self.values.shape[:2]:
+            raise ValueError(f"valid must have shape {tuple(self.values.shape[:2])}, got {tuple(self.valid.shape)}")
+
+    @classmethod
+    def of(cls, values: torch.Tensor, start_time: float, sampling_frequency: float) -> "Traces":
+        """Traces in which every channel without NaN or infinity, and not all zero, is valid."""
+        finite = values.isfinite().all(dim=-1) if values.is_floating_point() else None
+        alive = (values != 0).any(dim=-1)
+        valid = alive if finite is None else alive & finite
+        return cls(torch.where(valid[..., None], values, 0), start_time, sampling_frequency, valid)
+
+    @property
+    def times(self) -> torch.Tensor:
+        """Sample times, shape (time,) [s]."""
+        return self.start_time + torch.arange(self.values.shape[2], dtype=torch.float64) / self.sampling_frequency
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """One scan: the array, what it recorded, and what is known about it.
+
+    Attributes:
+        array: Geometry.
+        data: Traces or spectra, transmit by receive.
+        water_sound_speed: Sound speed of the coupling water [m/s], or None where unknown.
+        truth: The medium that made the data, for phantoms.
+        start: A start model that came with the data.
+        title: A name for people.
+        metadata: Further facts, text to text.
+        notes: What the reader changed or masked, in sentences.
+    """
+
+    array: TransducerArray
+    data: Traces | Spectra
+    water_sound_speed: float | None = None
+    truth: Medium | None = None
+    start: Medium | None = None
+    title: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check that data and array agree."""
+        n_tx, n_rx = (self.data.values.shape[1:] if isinstance(self.data, Spectra) else self.data.values.shape[:2])
+        if (n_tx, n_rx) != (len(self.array.transmits), len(self.array.receives)):
+            raise ValueError(
+                f"the data hold {n_tx} transmits x {n_rx} receives, "
+                f"the array {len(self.array.transmits)} x {len(self.array.receives)}"
+            )
+        speed = self.water_sound_speed
+        if speed is not None and not 1000 < speed < 2000:
+            raise ValueError(f"water_sound_speed must lie in 1000 to 2000 m/s, got {speed:g}")
+
+    def spectra(self, frequencies: torch.Tensor, window_speed: float = 1540.0, damping: float = 0.0) -> Spectra:
+        """The data at chosen frequencies.
+
+        Traces are first muted ahead of the geometric arrival at `window_speed` [m/s] by a Gaussian of
+        5 % of the longest travel time, and nothing is muted behind it, so that the coda stays
+        (Ali et al., IEEE Trans. Med. Imaging 43 (2024) 3988).
+
+        Args:
+            frequencies: Shape (freq,) [Hz].
+            window_speed: Sound speed of the geometric arrivals [m/s].
+            damping: For traces, transform at omega - i damping [1/s].
+
+        Raises:
+            ValueError: If a frequency was not recorded or lies above the Nyquist frequency.
+        """
+        if isinstance(self.data, Spectra):
+            return self.data.at(frequencies)
+        arrivals = self.array.distances() / window_speed
+        times, before = self.data.times, 0.05 * float(arrivals.max())
+        values = torch.stack(
+            [
+                signals.fourier_transform(
+                    trace * signals.arrival_window(times, arrival, before).float(), times, frequencies, damping
+                )
+                for trace, arrival in zip(self.data.values, arrivals, strict=True)
+            ],
+            dim=1,
+        )
+        return replace(Spectra.of(values, frequencies, self.data.valid), damping=damping)

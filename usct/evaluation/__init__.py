@@ -1,0 +1,1 @@
+"""Evaluation of an image against the truth."""

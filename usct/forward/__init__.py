@@ -1,0 +1,1 @@
+"""Forward models: wave equation solvers and their exact linearisation."""

@@ -1,0 +1,1 @@
+"""Inversion: frequency continuation, optimizers and the loop."""

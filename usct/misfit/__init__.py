@@ -1,0 +1,1 @@
+"""Misfits: how predicted and observed data are compared."""

@@ -1,0 +1,1 @@
+"""Parameterizations: how trainable numbers make a medium."""

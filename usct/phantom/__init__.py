@@ -1,0 +1,1 @@
+"""Phantoms: tissue tables and recipes turned into media of known make-up."""

@@ -1,0 +1,84 @@
+"""What an inversion yields while it runs and returns when it ends."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+import torch
+
+from usct.medium import Medium
+
+RESEARCH_USE_ONLY = "Research use only. Not a medical device. Not for diagnosis."
+
+
+class Status(Enum):
+    """How an inversion ended, as a sentence."""
+
+    RUNNING = "The inversion has not ended yet."
+    FINISHED = "Every stage of the schedule was completed."
+    STALLED = "The inversion stopped early because no step lowered the objective any more."
+    NOT_FINITE = "The inversion stopped because a value became infinite or undefined; the last good image is kept."
+    CANCELLED = "The inversion was cancelled; the image of the last complete iteration is kept."
+
+
+@dataclass(frozen=True)
+class Record:
+    """One model update.
+
+    Attributes:
+        stage: Name of the stage.
+        frequency: Highest frequency of the stage [Hz].
+        iteration: Number of the update since the start of the run, from 1.
+        objective: Data misfit relative to the energy of the data, before the update [1].
+        step: Root-mean-square change of sound speed by the update [m/s].
+        solver_residual: Relative residual of the wave equation over the whole grid [1].
+        n_solves: Factorisations of the wave operator so far.
+        seconds: Wall time since the start of the run [s].
+    """
+
+    stage: str
+    frequency: float
+    iteration: int
+    objective: float
+    step: float
+    solver_residual: float
+    n_solves: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Iterate:
+    """The state after one model update: its record, the image, and how far the run has come.
+
+    Attributes:
+        record: Numbers of this update.
+        medium: The image.
+        fraction: Share of the schedule's estimated work that is done, 0 to 1.
+    """
+
+    record: Record
+    medium: Medium
+    fraction: float
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """The result of an inversion.
+
+    Attributes:
+        medium: The image.
+        start: The model it started from.
+        region: Boolean map of the cells that were free to change, shape grid.shape.
+        history: One record for each update.
+        status: How it ended.
+        message: The status with its particulars, in a sentence.
+        provenance: Configuration, versions, seeds and input hashes, text to text.
+    """
+
+    medium: Medium
+    start: Medium
+    region: torch.Tensor
+    history: tuple[Record, ...]
+    status: Status
+    message: str
+    provenance: Mapping[str, str] = field(default_factory=dict)
