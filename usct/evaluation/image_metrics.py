@@ -1,0 +1,164 @@
+"""Image quality against a known truth."""
+
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skimage.metrics import structural_similarity
+
+from usct.evaluation.regions import eroded, object_mask
+from usct.medium import Medium
+
+BREAST_RANGE = (1400.0, 1600.0)
+"""Sound speeds between which breast tissue and water lie [m/s]; SSIM and PSNR are relative to its width."""
+
+SKIN_DEPTH = 3e-3
+"""Thickness of the outer layer that the interior leaves out [m]."""
+
+_SSIM_SIGMA = 1.5
+_SSIM_WINDOW = 11
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How a reconstruction compares with the truth, inside the object; NaN where undefined.
+
+    Attributes:
+        rmse: Root-mean-square error [m/s].
+        mae: Mean absolute error [m/s].
+        bias: Mean of reconstruction minus truth [m/s].
+        p95: 95th percentile of the absolute error [m/s].
+        rmse_interior: Root-mean-square error of the cells deeper than 3 mm, that is without the skin [m/s].
+        ssim: Mean structural similarity [1].
+        psnr: Peak signal-to-noise ratio [dB].
+        pearson: Correlation coefficient [1].
+        n_cells: Number of cells compared.
+        n_cells_interior: Number of cells deeper than 3 mm.
+        start_rmse: Root-mean-square error of the start model [m/s].
+    """
+
+    rmse: float
+    mae: float
+    bias: float
+    p95: float
+    rmse_interior: float
+    ssim: float
+    psnr: float
+    pearson: float
+    n_cells: int
+    n_cells_interior: int
+    start_rmse: float
+
+    def as_dict(self) -> dict[str, float | int | None]:
+        """The numbers by name, with None for those that are not finite, because JSON has none such."""
+        return {name: value if math.isfinite(value) else None for name, value in asdict(self).items()}
+
+    def rows(self) -> tuple[tuple[str, str], ...]:
+        """Label and value with unit, for people; scores that are not finite are left out."""
+        table = (
+            ("RMSE in the object", self.rmse, "{:.2f} m/s"),
+            ("RMSE of the start model", self.start_rmse, "{:.2f} m/s"),
+            ("RMSE deeper than 3 mm", self.rmse_interior, "{:.2f} m/s"),
+            ("Mean absolute error", self.mae, "{:.2f} m/s"),
+            ("Bias", self.bias, "{:+.2f} m/s"),
+            ("95th percentile of the error", self.p95, "{:.2f} m/s"),
+            ("Structural similarity (SSIM)", self.ssim, "{:.3f}"),
+            ("Peak signal-to-noise ratio", self.psnr, "{:.1f} dB"),
+            ("Correlation", self.pearson, "{:.4f}"),
+        )
+        return tuple((label, form.format(value)) for label, value, form in table if math.isfinite(value))
+
+
+def evaluate(
+    image: Medium,
+    truth: Medium,
+    start: Medium | None = None,
+    speed_range: tuple[float, float] = BREAST_RANGE,
+) -> Scores:
+    """Score an image against the truth.
+
+    The image is resampled to the grid of the truth, so that every reconstruction of one phantom is
+    compared on the same cells, whatever grid it was made on. All scores are taken inside
+    `object_mask(truth)`; the water around the object counts nowhere.
+
+    SSIM uses Gaussian weights of standard deviation 1.5 cells (a window of 11 cells), population
+    covariances, and constants from the width of `speed_range`, which is fixed so that scores of different
+    phantoms compare; the map is averaged over the mask.
+
+    Args:
+        image: The reconstruction.
+        truth: The medium that made the data.
+        start: The model the reconstruction started from, if its score is wanted.
+        speed_range: Lowest and highest sound speed of the dynamic range [m/s].
+
+    Returns:
+        The scores; NaN if the truth holds no object.
+
+    Raises:
+        ValueError: If image and truth differ in their number of axes, or `speed_range` is empty.
+
+    References:
+        Wang, Bovik, Sheikh & Simoncelli, IEEE Trans. Image Process. 13 (2004) 600, eq. (13) and (17).
+    """
+    if image.grid.n_dims != truth.grid.n_dims:
+        raise ValueError(f"the image has {image.grid.n_dims} axes, the truth {truth.grid.n_dims}")
+    width = speed_range[1] - speed_range[0]
+    if not width > 0:
+        raise ValueError(f"speed_range must run from low to high, got {speed_range}")
+    mask = object_mask(truth)
+    interior = eroded(mask, SKIN_DEPTH, truth.grid.spacing)
+    expected, got = _speeds(truth, truth), _speeds(image, truth)
+    inside = mask.numpy()
+    error = (got - expected)[inside]
+    rmse = _root_mean_square(error)
+    return Scores(
+        rmse=rmse,
+        mae=float(np.abs(error).mean()) if error.size else math.nan,
+        bias=float(error.mean()) if error.size else math.nan,
+        p95=float(np.percentile(np.abs(error), 95)) if error.size else math.nan,
+        rmse_interior=_root_mean_square((got - expected)[interior.numpy()]),
+        ssim=_ssim(got, expected, inside, width),
+        psnr=math.inf if rmse == 0 else 20 * math.log10(width / rmse),
+        pearson=_correlation(got[inside], expected[inside]),
+        n_cells=int(mask.sum()),
+        n_cells_interior=int(interior.sum()),
+        start_rmse=math.nan
+        if start is None
+        else _root_mean_square((_speeds(start, truth) - expected)[inside]),
+    )
+
+
+def _speeds(medium: Medium, truth: Medium) -> NDArray[np.float64]:
+    """Sound speed of a medium on the grid of the truth [m/s]."""
+    return medium.resampled(truth.grid).sound_speed.detach().cpu().double().numpy()
+
+
+def _root_mean_square(error: NDArray[np.float64]) -> float:
+    return float(np.sqrt(np.mean(error**2))) if error.size else math.nan
+
+
+def _ssim(
+    got: NDArray[np.float64], expected: NDArray[np.float64], inside: NDArray[np.bool_], width: float
+) -> float:
+    """Mean over the mask of the SSIM map; NaN if the mask is empty or the grid smaller than the window."""
+    if not inside.any() or min(expected.shape) < _SSIM_WINDOW:
+        return math.nan
+    _, similarity = structural_similarity(
+        expected,
+        got,
+        data_range=width,
+        gaussian_weights=True,
+        sigma=_SSIM_SIGMA,
+        use_sample_covariance=False,
+        full=True,
+    )
+    return float(similarity[inside].mean())
+
+
+def _correlation(got: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
+    """Pearson's correlation; NaN if either side is constant."""
+    if got.size < 2 or np.ptp(got) == 0 or np.ptp(expected) == 0:
+        return math.nan
+    return float(torch.corrcoef(torch.from_numpy(np.stack([got, expected])))[0, 1])
