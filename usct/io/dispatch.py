@@ -1,0 +1,154 @@
+"""Opening a file by what is in it, whatever its name, and writing any of the package's objects."""
+
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from usct.acquisition import Acquisition
+from usct.errors import InputError
+from usct.io import hdf5, maps, matlab, native_write, waveform_inversion
+from usct.io.native_read import read_native
+from usct.phantom.base import Phantom
+from usct.reconstruction import Reconstruction
+
+Loaded = Acquisition | Phantom | Reconstruction
+_NAMES = tuple(dict.fromkeys((*waveform_inversion.VARIABLES, *maps.VARIABLES)))
+_KNOWN = "give a usct file, a WaveformInversionUST .mat file, a stride model or a sound-speed map"
+
+
+def load(path: str | os.PathLike[str]) -> Loaded:
+    """Read a scan, a phantom or a result; the contents decide, not the suffix.
+
+    Args:
+        path: A native file, a WaveformInversionUST file (MATLAB 5 to 7.3), a stride model, or a
+            sound-speed map with its axes or spacing.
+
+    Returns:
+        The object; for scans from other programs `notes` lists what was converted and masked.
+
+    Raises:
+        InputError: If the file is missing, damaged, unsafe, of an unknown kind, or contradicts itself.
+    """
+    return read(Path(path))[0]
+
+
+def save(thing: Loaded, path: str | os.PathLike[str]) -> None:
+    """Write a scan, a phantom or a result in the native HDF5 schema, in one step.
+
+    Args:
+        thing: What to write; every array keeps its exact values and type.
+        path: The file to write or replace.
+
+    Raises:
+        InputError: If the file cannot be written; what was there before is unchanged.
+    """
+    if isinstance(thing, Acquisition):
+        native_write.write_acquisition(thing, Path(path))
+    elif isinstance(thing, Phantom):
+        native_write.write_phantom(thing, Path(path))
+    else:
+        native_write.write_reconstruction(thing, Path(path))
+
+
+def format_of(path: Path) -> str:
+    """Name the format of a readable file, for people.
+
+    Raises:
+        InputError: If the file is missing, empty or of an unknown kind.
+    """
+    head = _head(path)
+    if matlab.is_matlab_5(head) and not h5py.is_hdf5(path):
+        return "MATLAB 5 to 7"
+    if not h5py.is_hdf5(path):
+        raise InputError(f"{path}: {_guess(head)}; {_KNOWN}.")
+    with hdf5.opened(path) as file:
+        if _is_native(file):
+            return f"usct {file.attrs.get('format_version', '')} (HDF5)"
+        if _is_stride(file):
+            return "stride model (HDF5)"
+        return "MATLAB 7.3 (HDF5)" if file.userblock_size else "HDF5"
+
+
+def read(path: Path) -> tuple[Loaded, tuple[str, ...]]:
+    """Read a file as `load` does, and return with it what had to be masked, in sentences.
+
+    Raises:
+        InputError: As `load`.
+    """
+    head = _head(path)
+    if h5py.is_hdf5(path):
+        with hdf5.opened(path) as file:
+            return _read_hdf5(file, path)
+    if matlab.is_matlab_5(head):
+        return _read_variables(matlab.variables_5(path, _NAMES), path)
+    raise InputError(f"{path}: {_guess(head)}; {_KNOWN}.")
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of a file that exists and can be opened."""
+    if path.is_dir():
+        raise InputError(f"{path}: this is a folder; give the name of a file.")
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(512)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file; check the path.") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be opened ({error.strerror}); check its permissions.") from error
+    if not head:
+        raise InputError(f"{path}: the file is empty; copy it again.")
+    return head
+
+
+def _guess(head: bytes) -> str:
+    """Say what an unknown file seems to be."""
+    if head[128:132] == b"DICM":
+        return "this is a DICOM file"
+    if head.startswith(b"MATLAB 7.3"):
+        return "this MATLAB 7.3 file is truncated or damaged"
+    is_text = all(byte >= 32 or byte in (9, 10, 12, 13) for byte in head)
+    return "this is a text file" if is_text else "the format is unknown or the file damaged"
+
+
+def _is_native(file: h5py.File) -> bool:
+    return "format" in file.attrs and file.attrs["format"] == native_write.FORMAT
+
+
+def _is_stride(file: h5py.File) -> bool:
+    return "protocol" in file.attrs and all(
+        isinstance(file.get(name), h5py.Dataset) for name in ("data", "space/spacing")
+    )
+
+
+def _read_hdf5(file: h5py.File, path: Path) -> tuple[Loaded, tuple[str, ...]]:
+    if _is_native(file):
+        return read_native(file, path)
+    if _is_stride(file):
+        return maps.read_stride(file, path), ()
+    if any(name in file for name in waveform_inversion.DATA_VARIABLES) or file.userblock_size:
+        return _read_variables(matlab.variables_73(file, path, _NAMES), path, tuple(file))
+    return _read_variables(_plain_variables(file, path), path, tuple(file))
+
+
+def _plain_variables(file: h5py.File, path: Path) -> dict[str, np.ndarray]:
+    """Datasets of an HDF5 file that is not MATLAB's, axes as they are; a map may carry its own spacing."""
+    items = {name: file[name] for name in _NAMES if isinstance(file.get(name), h5py.Dataset)}
+    variables = {name: hdf5.read(item, path) for name, item in items.items()}
+    for name in maps.MAP_NAMES:
+        if name in items and "spacing" in items[name].attrs:
+            variables.setdefault("spacing", np.asarray(items[name].attrs["spacing"]))
+    return variables
+
+
+def _read_variables(
+    variables: dict[str, np.ndarray], path: Path, found: tuple[str, ...] = ()
+) -> tuple[Loaded, tuple[str, ...]]:
+    if any(name in variables for name in waveform_inversion.DATA_VARIABLES):
+        return waveform_inversion.read_scan(variables, path)
+    if any(name in variables for name in maps.MAP_NAMES):
+        return maps.read_map(variables, path), ()
+    listed = f" (it holds {', '.join(sorted(found)[:8])})" if found else ""
+    wanted = ", ".join((*waveform_inversion.DATA_VARIABLES, *maps.MAP_NAMES[:2]))
+    raise InputError(f"{path}: none of {wanted} is in the file{listed}; {_KNOWN}.")

@@ -1,0 +1,248 @@
+"""Reading scans, phantoms and results in the native HDF5 schema, version 1."""
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+
+from usct.acquisition import Acquisition
+from usct.errors import InputError
+from usct.grid import Grid
+from usct.io import hdf5
+from usct.io.checks import About, Scan, assemble
+from usct.io.native_write import FORMAT_VERSION, HISTORY_UNITS
+from usct.medium import Medium
+from usct.phantom.base import Phantom
+from usct.reconstruction import Reconstruction, Record, Status
+from usct.units import ATTENUATION_REFERENCE_FREQUENCY
+
+_MAPS = ("sound_speed", "attenuation", "density")
+
+
+def read_native(
+    file: h5py.File, path: Path
+) -> tuple[Acquisition | Phantom | Reconstruction, tuple[str, ...]]:
+    """Read an open native file of any kind.
+
+    Args:
+        file: From `hdf5.opened`.
+        path: Its name, for the errors' sentences.
+
+    Returns:
+        The object, and for a scan what had to be masked, in sentences.
+
+    Raises:
+        InputError: If something is missing, damaged or contradictory.
+    """
+    version = text(file, "format_version", path)
+    if version.split(".")[0] != FORMAT_VERSION.split(".")[0]:
+        raise InputError(
+            f"{path}: format version {version} is newer than {FORMAT_VERSION}; update usct to read it."
+        )
+    kind = text(file, "kind", path)
+    try:
+        if kind == "acquisition":
+            return _read_acquisition(file, path)
+        if kind == "phantom":
+            return _read_phantom(file, path), ()
+        if kind == "reconstruction":
+            return _read_reconstruction(file, path), ()
+    except InputError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        # The nouns refuse what contradicts itself; theirs is the reason, the file's name is ours to add.
+        raise InputError(f"{path}: {' '.join(str(error).split())}; write the file anew.") from error
+    raise InputError(f"{path}: a file of kind '{kind}' is no scan, phantom or result; give one of these.")
+
+
+def text(node: h5py.Group | h5py.Dataset, name: str, path: Path, default: str | None = None) -> str:
+    """A text attribute of an open file.
+
+    Raises:
+        InputError: If it is missing and has no default, or is no text.
+    """
+    value = node.attrs.get(name, default)
+    value = value.decode() if isinstance(value, bytes) else value
+    if not isinstance(value, str):
+        raise InputError(f"{path}: {node.name} has no text attribute '{name}'; write the file anew.")
+    return value
+
+
+def values(group: h5py.Group, name: str, path: Path) -> np.ndarray:
+    """Read a dataset that has to be there.
+
+    Raises:
+        InputError: If it is missing or cannot be read.
+    """
+    item = group.get(name)
+    if not isinstance(item, h5py.Dataset):
+        where = f"{group.name.rstrip('/')}/{name}"
+        raise InputError(f"{path}: {where} is missing; write the file anew with the dataset in it.")
+    return hdf5.read(item, path)
+
+
+def optional(group: h5py.Group, name: str, path: Path) -> np.ndarray | None:
+    """Read a dataset that may be missing."""
+    return values(group, name, path) if name in group else None
+
+
+def _texts(file: h5py.File, name: str, path: Path) -> dict[str, str]:
+    return {str(key): str(value) for key, value in json.loads(text(file, name, path, "{}")).items()}
+
+
+def _read_acquisition(file: h5py.File, path: Path) -> tuple[Acquisition, tuple[str, ...]]:
+    group = file.get("acquisition")
+    if not isinstance(group, h5py.Group):
+        raise InputError(
+            f"{path}: /acquisition is missing; write the file anew with the recorded data in it."
+        )
+    speed = file["medium"].attrs.get("sound_speed") if "medium" in file else None
+    about = About(
+        None if speed is None else float(speed),
+        read_medium(file, "truth", path),
+        read_medium(file, "initial", path),
+        text(file, "title", path, ""),
+        _texts(file, "metadata", path),
+    )
+    domain = text(group, "domain", path)
+    if domain not in ("time", "frequency"):
+        raise InputError(f"{path}: /acquisition has the domain '{domain}'; use 'time' or 'frequency'.")
+    scan = _spectra_scan(file, group, path) if domain == "frequency" else _traces_scan(file, group, path)
+    return assemble(scan, about)
+
+
+def _spectra_scan(file: h5py.File, group: h5py.Group, path: Path) -> Scan:
+    weights = optional(group, "weights", path)
+    return Scan(
+        path,
+        values(file, "transducer/positions", path),
+        np.moveaxis(values(group, "data", path), -1, 0),
+        frequencies=values(group, "frequencies", path),
+        transmits=optional(group, "tx/element", path),
+        receives=optional(group, "rx/element", path),
+        usable=None if weights is None else np.moveaxis(weights, -1, 0),
+        damping=float(group.attrs.get("damping", 0.0)),
+        names=_names(),
+        notes=_notes(file, path),
+    )
+
+
+def _traces_scan(file: h5py.File, group: h5py.Group, path: Path) -> Scan:
+    data = group.get("data")
+    traces = values(group, "data", path)
+    scale, offset = (
+        float(data.attrs.get(name, x)) for name, x in (("scale_factor", 1.0), ("add_offset", 0.0))
+    )
+    if (scale, offset) != (1.0, 0.0):
+        traces = traces.astype(np.float32) * np.float32(scale) + np.float32(offset)
+    start = float(values(group, "time_start", path))
+    sampling_frequency = float(values(group, "sampling_frequency", path))
+    if not (np.isfinite(sampling_frequency) and sampling_frequency > 0):
+        raise InputError(
+            f"{path}: sampling_frequency is {sampling_frequency:g}; store samples per second, above 0."
+        )
+    return Scan(
+        path,
+        values(file, "transducer/positions", path),
+        traces,
+        sampling=(start, sampling_frequency),
+        transmits=optional(group, "tx/element", path),
+        receives=optional(group, "rx/element", path),
+        usable=optional(group, "valid", path),
+        names=_names(),
+        notes=_notes(file, path),
+    )
+
+
+def _names() -> dict[str, str]:
+    return {
+        "positions": "/transducer/positions",
+        "values": "/acquisition/data",
+        "frequencies": "/acquisition/frequencies",
+    }
+
+
+def _notes(file: h5py.File, path: Path) -> tuple[str, ...]:
+    return tuple(str(note) for note in json.loads(text(file, "notes", path, "[]")))
+
+
+def read_medium(file: h5py.File, name: str, path: Path) -> Medium | None:
+    """Read the maps of a group, or None where the group is missing.
+
+    Args:
+        file: From `hdf5.opened`.
+        name: Of the group: `truth`, `initial` or `result`.
+        path: Of the file, for the errors' sentences.
+
+    Raises:
+        InputError: If the sound speed, its spacing or its origin is missing, or a value is impossible.
+    """
+    if name not in file:
+        return None
+    group = file[name]
+    maps = {key: optional(group, key, path) for key in _MAPS}
+    speed = maps["sound_speed"]
+    if speed is None:
+        raise InputError(f"{path}: /{name}/sound_speed is missing; write the file anew with the map in it.")
+    about = {**group.attrs, **group["sound_speed"].attrs}
+    if "spacing" not in about:
+        raise InputError(
+            f"{path}: /{name}/sound_speed has no attribute 'spacing'; store the distance of nodes in m."
+        )
+    spacing = np.unique(np.asarray(about["spacing"], dtype=np.float64))
+    if len(spacing) != 1:
+        raise InputError(f"{path}: /{name}/sound_speed has unequal spacings; resample it to square cells.")
+    centred = Grid.centred(speed.shape, float(spacing[0]))
+    grid = Grid(speed.shape, float(spacing[0]), tuple(about.get("origin", centred.origin)))
+    tensors = {key: None if array is None else torch.from_numpy(array) for key, array in maps.items()}
+    loss = dict(group["attenuation"].attrs) if "attenuation" in group else {}
+    return Medium(
+        grid,
+        torch.from_numpy(speed),
+        tensors["attenuation"],
+        tensors["density"],
+        float(loss.get("attenuation_exponent", 1.0)),
+        float(loss.get("reference_frequency", ATTENUATION_REFERENCE_FREQUENCY)),
+    )
+
+
+def _required_medium(file: h5py.File, name: str, path: Path) -> Medium:
+    medium = read_medium(file, name, path)
+    if medium is None:
+        raise InputError(f"{path}: /{name} is missing; write the file anew with the map in it.")
+    return medium
+
+
+def _read_phantom(file: h5py.File, path: Path) -> Phantom:
+    medium = _required_medium(file, "truth", path)
+    labels = values(file, "truth/labels", path)
+    names = file["truth/labels"].attrs.get("label_names", [])
+    return Phantom(
+        medium,
+        torch.from_numpy(labels),
+        tuple(str(name) for name in names),
+        text(file, "title", path, ""),
+        _texts(file, "provenance", path),
+    )
+
+
+def _read_reconstruction(file: h5py.File, path: Path) -> Reconstruction:
+    status = text(file, "status", path)
+    if status not in Status.__members__:
+        raise InputError(
+            f"{path}: the status '{status}' is unknown; use one of {', '.join(Status.__members__)}."
+        )
+    columns = {name: values(file, f"history/{name}", path).tolist() for name in HISTORY_UNITS}
+    columns["stage"] = [stage.decode() for stage in columns["stage"]]
+    rows = zip(*columns.values(), strict=True)
+    return Reconstruction(
+        _required_medium(file, "result", path),
+        _required_medium(file, "initial", path),
+        torch.from_numpy(values(file, "result/region", path)),
+        tuple(Record(*row) for row in rows),
+        Status[status],
+        text(file, "message", path),
+        _texts(file, "provenance", path),
+    )

@@ -1,0 +1,181 @@
+"""Writing scans, phantoms and results in the native HDF5 schema, version 1.0."""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+
+import usct
+from usct.acquisition import Acquisition, Spectra, Traces, TransducerArray
+from usct.io import hdf5
+from usct.io.atomic import replacing
+from usct.medium import Medium
+from usct.phantom.base import Phantom
+from usct.reconstruction import RESEARCH_USE_ONLY, Reconstruction, Record
+
+FORMAT = "usct"
+FORMAT_VERSION = "1.0"
+HISTORY_UNITS = {
+    "stage": "",
+    "frequency": "Hz",
+    "iteration": "",
+    "objective": "1",
+    "step": "m/s",
+    "solver_residual": "1",
+    "n_solves": "",
+    "seconds": "s",
+}
+_UNITS = {"sound_speed": "m/s", "attenuation": "Np/m", "density": "kg/m^3"}
+
+
+def write_file(path: Path, kind: str, fill: Callable[[h5py.File], None]) -> None:
+    """Write a native file in one step: fill it, seal it, and only then replace what was there.
+
+    Args:
+        path: The file to write or replace.
+        kind: What the file holds: `acquisition`, `phantom`, `reconstruction` or `arrays`.
+        fill: Writes the contents into the open file.
+
+    Raises:
+        InputError: If the file cannot be written; what was there before is unchanged.
+    """
+    # Not "latest": HDF5 1.14, and with it MATLAB, cannot open what HDF5 2.0 then writes.
+    with replacing(path) as temporary, h5py.File(temporary, "w", libver=("earliest", "v114")) as file:
+        hdf5.set_attributes(
+            file,
+            {
+                "format": FORMAT,
+                "format_version": FORMAT_VERSION,
+                "kind": kind,
+                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                "creator": f"usct {usct.__version__}",
+                "notice": RESEARCH_USE_ONLY,
+            },
+        )
+        fill(file)
+        hdf5.seal(file)
+
+
+def write_acquisition(acquisition: Acquisition, path: Path) -> None:
+    """Write a scan; the data in the order (tx, rx, time) or (tx, rx, freq), exactly as they are."""
+
+    def fill(file: h5py.File) -> None:
+        _write_texts(file, acquisition.title, acquisition.metadata, "metadata")
+        file.attrs["notes"] = json.dumps(list(acquisition.notes))
+        _write_array(file, acquisition.array)
+        if isinstance(acquisition.data, Spectra):
+            _write_spectra(file.create_group("acquisition"), acquisition.data)
+        else:
+            _write_traces(file.create_group("acquisition"), acquisition.data)
+        hdf5.put(file, "acquisition/tx/element", array_of(acquisition.array.transmits))
+        hdf5.put(file, "acquisition/rx/element", array_of(acquisition.array.receives))
+        if acquisition.water_sound_speed is not None:
+            file.create_group("medium").attrs["sound_speed"] = float(acquisition.water_sound_speed)
+        for name, medium in (("truth", acquisition.truth), ("initial", acquisition.start)):
+            if medium is not None:
+                _write_medium(file.create_group(name), medium)
+
+    write_file(path, "acquisition", fill)
+
+
+def write_phantom(phantom: Phantom, path: Path) -> None:
+    """Write a phantom: its maps, the labels and the names of the labels."""
+
+    def fill(file: h5py.File) -> None:
+        _write_texts(file, phantom.title, phantom.provenance, "provenance")
+        group = file.create_group("truth")
+        _write_medium(group, phantom.medium)
+        hdf5.put(group, "labels", array_of(phantom.labels), {"label_names": list(phantom.tissues)})
+
+    write_file(path, "phantom", fill)
+
+
+def write_reconstruction(result: Reconstruction, path: Path) -> None:
+    """Write a result: image, region, start model, history, status and provenance."""
+
+    def fill(file: h5py.File) -> None:
+        _write_texts(file, "", result.provenance, "provenance")
+        hdf5.set_attributes(file, {"status": result.status.name, "message": result.message})
+        group = file.create_group("result")
+        _write_medium(group, result.medium)
+        hdf5.put(group, "region", array_of(result.region))
+        _write_medium(file.create_group("initial"), result.start)
+        _write_history(file.create_group("history"), result.history)
+
+    write_file(path, "reconstruction", fill)
+
+
+def array_of(tensor: torch.Tensor) -> np.ndarray:
+    """The same values, to the bit, as a numpy array in host memory."""
+    return tensor.detach().cpu().resolve_conj().resolve_neg().numpy()
+
+
+def _write_texts(file: h5py.File, title: str, texts: Mapping[str, str], name: str) -> None:
+    hdf5.set_attributes(file, {"title": title, name: json.dumps(dict(texts))})
+
+
+def _write_array(file: h5py.File, array: TransducerArray) -> None:
+    group = file.create_group("transducer")
+    dims = "element, (y, x)" if array.positions.shape[1] == 2 else "element, (z, y, x)"
+    hdf5.put(group, "positions", array_of(array.positions), {"units": "m", "dims": dims})
+    group.attrs["radius"] = array.radius
+
+
+def _write_traces(group: h5py.Group, traces: Traces) -> None:
+    group.attrs["domain"] = "time"
+    about: dict[str, hdf5.Attribute] = {
+        "units": "Pa",
+        "dims": "tx, rx, time",
+        "scale_factor": 1.0,
+        "add_offset": 0.0,
+    }
+    hdf5.put(group, "data", array_of(traces.values), about, rows_apart=True)
+    hdf5.put(group, "valid", array_of(traces.valid))
+    hdf5.put(group, "time_start", np.array(traces.start_time, dtype=np.float64), {"units": "s"})
+    hdf5.put(
+        group, "sampling_frequency", np.array(traces.sampling_frequency, dtype=np.float64), {"units": "Hz"}
+    )
+
+
+def _write_spectra(group: h5py.Group, spectra: Spectra) -> None:
+    hdf5.set_attributes(group, {"domain": "frequency", "damping": float(spectra.damping)})
+    about: dict[str, hdf5.Attribute] = {
+        "units": "Pa.s",
+        "dims": "tx, rx, freq",
+        "phase": "outgoing exp(-ikr)",
+    }
+    hdf5.put(group, "data", np.moveaxis(array_of(spectra.values), 0, -1), about, rows_apart=True)
+    hdf5.put(group, "weights", np.moveaxis(array_of(spectra.weights), 0, -1), {"dims": "tx, rx, freq"})
+    hdf5.put(group, "frequencies", array_of(spectra.frequencies), {"units": "Hz"})
+
+
+def _write_medium(group: h5py.Group, medium: Medium) -> None:
+    grid = medium.grid
+    for name, units in _UNITS.items():
+        values = getattr(medium, name)
+        if values is None:
+            continue
+        about: dict[str, hdf5.Attribute] = {
+            "units": units,
+            "dims": ", ".join(("z", "y", "x")[-grid.n_dims :]),
+            "spacing": grid.spacing,
+            "origin": list(grid.origin),
+        }
+        if name == "attenuation":
+            about["attenuation_exponent"] = float(medium.attenuation_power)
+            about["reference_frequency"] = float(medium.reference_frequency)
+        hdf5.put(group, name, array_of(values), about)
+
+
+def _write_history(group: h5py.Group, history: tuple[Record, ...]) -> None:
+    for name, units in HISTORY_UNITS.items():
+        column = [getattr(record, name) for record in history]
+        if name == "stage":
+            values = np.array([text.encode() for text in column] or [], dtype="S" if column else "S1")
+        else:
+            values = np.array(column, dtype=np.int64 if name in ("iteration", "n_solves") else np.float64)
+        hdf5.put(group, name, values, {"units": units} if units else None)
