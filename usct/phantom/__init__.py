@@ -1,1 +1,19 @@
 """Phantoms: tissue tables and recipes turned into media of known make-up."""
+
+from usct.phantom.base import Phantom
+from usct.phantom.cases import Case, case_names, load_case
+from usct.phantom.catalogue import make, names
+from usct.phantom.tissue import Draw, Tissue, TissueTable, load_tissues
+
+__all__ = [
+    "Case",
+    "Draw",
+    "Phantom",
+    "Tissue",
+    "TissueTable",
+    "case_names",
+    "load_case",
+    "load_tissues",
+    "make",
+    "names",
+]

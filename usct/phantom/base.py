@@ -28,6 +28,8 @@ class Phantom:
     def __post_init__(self) -> None:
         """Check that labels and medium agree."""
         if tuple(self.labels.shape) != self.medium.grid.shape:
-            raise ValueError(f"labels have shape {tuple(self.labels.shape)}, the grid {self.medium.grid.shape}")
+            raise ValueError(
+                f"labels have shape {tuple(self.labels.shape)}, the grid {self.medium.grid.shape}"
+            )
         if int(self.labels.min()) < 0 or int(self.labels.max()) >= len(self.tissues):
             raise ValueError(f"labels must lie in 0 to {len(self.tissues) - 1}, the number of tissue names")
