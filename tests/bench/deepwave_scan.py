@@ -204,7 +204,7 @@ def _propagate(
 
 
 def _strong_absorption() -> AbstractContextManager[object]:
-    """Have deepwave lay out its absorbing layer for a smaller reflection, which its interface cannot ask for."""
+    """Have deepwave absorb more at its boundary than its interface can ask for."""
     from deepwave import _common
 
     return mock.patch.object(_common, "setup_pml", partial(_common.setup_pml, r_val=PML_REFLECTION))
