@@ -83,7 +83,8 @@ def _channels(reason: str, flags: np.ndarray, transmits: np.ndarray, receives: n
     if not pairs:
         return []
     named = ", ".join(pairs[:_MOST_NAMED]) + (", ..." if len(pairs) > _MOST_NAMED else "")
-    return [f"Masked {len(pairs)} channels with {reason} (transmit-receive {named})."]
+    count = "1 channel" if len(pairs) == 1 else f"{len(pairs)} channels"
+    return [f"Masked {count} with {reason} (transmit-receive {named})."]
 
 
 def _finite_and_alive(values: np.ndarray, is_spectra: bool) -> tuple[np.ndarray, np.ndarray]:

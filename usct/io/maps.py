@@ -75,7 +75,7 @@ def phantom_of(medium: Medium, path: Path, notes: tuple[str, ...]) -> Phantom:
     border = np.concatenate([speed.take(i, axis).ravel() for axis in range(speed.ndim) for i in (0, -1)])
     found, counts = np.unique(border, return_counts=True)
     labels = torch.from_numpy((speed != found[counts.argmax()]).astype(np.int16))
-    provenance = {"file": path.name, **{f"note {i}": note for i, note in enumerate(notes)}}
+    provenance = {f"note {i}": note for i, note in enumerate(notes)}
     return Phantom(medium, labels, ("water", "tissue"), path.stem, provenance)
 
 
@@ -149,8 +149,7 @@ def _medium(grid: Grid, sound_speed: np.ndarray, attenuation: np.ndarray | None,
     low, high = float(sound_speed.min()), float(sound_speed.max())
     if low < _SPEEDS[0] or high > _SPEEDS[1]:
         raise RefusalError([f"{path}: the sound speed runs from {low:g} to {high:g}; store it in m/s."])
-    kind = np.float64 if sound_speed.dtype.kind in "iu" else sound_speed.dtype.newbyteorder("=")
-    speed = torch.from_numpy(np.array(sound_speed, dtype=kind, order="C"))
+    speed = torch.from_numpy(np.array(sound_speed, dtype=np.float64, order="C"))
     if attenuation is None:
         return Medium(grid, speed)
     if not np.isfinite(attenuation).all() or float(attenuation.min()) < 0:

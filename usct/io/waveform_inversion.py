@@ -45,7 +45,7 @@ def read_scan(variables: Mapping[str, np.ndarray], path: Path) -> tuple[Acquisit
     positions, notes = _positions(variables, path)
     scan = _traces(variables, positions, path) if is_time else _spectra(variables, positions, path)
     truth, more = _truth(variables, path)
-    metadata = {"source": "WaveformInversionUST layout", "file": path.name}
+    metadata = {"layout": "WaveformInversionUST"}
     if truth is not None:
         border = np.concatenate([truth.sound_speed[0], truth.sound_speed[-1]])
         metadata["truth_border_sound_speed"] = f"{float(np.median(border)):g} m/s"
