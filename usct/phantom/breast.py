@@ -27,7 +27,7 @@ _TEXTURE_LIMITS = ((FAT, 0.9), (GLAND, 2.0))
 
 @dataclass(frozen=True)
 class BreastRecipe:
-    """The choices of a breast recipe; their meaning is written beside them in phantoms/recipes/breast.toml."""
+    """The choices of a breast recipe; phantoms/recipes/breast.toml says what each means."""
 
     density_class: str
     tissue_preset: str
@@ -56,8 +56,8 @@ class BreastRecipe:
         recipe = toml.build(cls, table, where)
         if recipe.density_class not in CLASSES:
             raise InputError(f"{where} has density_class {recipe.density_class!r}; use {', '.join(CLASSES)}")
-        if not 20 <= recipe.radius_mm <= 72:
-            raise InputError(f"{where} has radius_mm {recipe.radius_mm:g}; choose 20 to 72")
+        if not 20 <= recipe.radius_mm <= 70:
+            raise InputError(f"{where} has radius_mm {recipe.radius_mm:g}; choose 20 to 70")
         if not 0 < recipe.fat_fraction < 1:
             raise InputError(f"{where} has fat_fraction {recipe.fat_fraction:g}; choose between 0 and 1")
         if len(recipe.skin_mm) != 2 or not 0 < recipe.skin_mm[0] <= recipe.skin_mm[1]:
@@ -83,7 +83,6 @@ class Breast(Anatomy):
         seeds = np.random.SeedSequence(entropy).spawn(len(_STAGES))
         streams = {stage: np.random.default_rng(s) for stage, s in zip(_STAGES, seeds, strict=True)}
         self.depth, self.skin = _outline(recipe, streams["outline"])
-        self.gland = _gland(recipe, self.depth, self.skin, streams["gland"])
         distance = ligament_distance(
             _LATTICE,
             self.skin > -MILLIMETRE,
@@ -91,6 +90,7 @@ class Breast(Anatomy):
             recipe.ligament_bend_mm * MILLIMETRE,
             (streams["ligaments"], streams["bend"]),
         )
+        self.gland = _gland(recipe, self.skin, distance, streams["gland"])
         self.ligament = 0.5 * recipe.ligament_thickness_mm * MILLIMETRE - distance
         self.lesions = place_lesions(
             ["cyst"] * recipe.cysts
@@ -152,7 +152,7 @@ def _outline(recipe: BreastRecipe, rng: np.random.Generator) -> tuple[np.ndarray
         bulge += size * np.cos(order * angle + phase)
         slope -= order * size * np.sin(order * angle + phase)
         thickness += rng.normal(0.0, 0.5) * np.cos((order - 1) * angle + rng.uniform(0, 2 * np.pi))
-    bulge = np.clip(bulge, -0.14, 0.14)
+    bulge = np.clip(bulge, -0.12, 0.12)
     radius = recipe.radius_mm * MILLIMETRE * (1.0 + bulge)
     # The step along a ray, shortened where the outline is oblique to it, is nearly the distance.
     depth = (radius - np.hypot(y, x)) / np.sqrt(1.0 + (slope / (1.0 + bulge)) ** 2)
@@ -161,14 +161,17 @@ def _outline(recipe: BreastRecipe, rng: np.random.Generator) -> tuple[np.ndarray
     return depth.astype(np.float32), skin.astype(np.float32)
 
 
-def _gland(recipe: BreastRecipe, depth: np.ndarray, skin: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _gland(
+    recipe: BreastRecipe, skin: np.ndarray, wall_distance: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """Level map, shape (n, n): positive on the share of the area under the skin that is gland."""
     radius = recipe.radius_mm * MILLIMETRE
-    field = _LATTICE.gaussian_field(rng, fractal(3.0, 0.6 * radius, 1.2 * MILLIMETRE))
+    field = _LATTICE.gaussian_field(rng, fractal(3.0, 0.6 * radius, 3.0 * MILLIMETRE))
     offset = rng.normal(0.0, 0.12 * radius, 2)
     distance = np.hypot(_LATTICE.axis[:, None] - offset[0], _LATTICE.axis - offset[1])
-    # Gland gathers in the middle, and a layer of fat lies under the skin.
-    level = field - 2.0 * (distance / radius) ** 2 - 4.0 * np.exp(-depth / (0.06 * radius))
+    # Gland gathers in the middle and along the ligaments, and a layer of fat lies under the skin.
+    strands = np.exp(-((wall_distance / (1.8 * MILLIMETRE)) ** 2))
+    level = field + 0.7 * strands - 2.0 * (distance / radius) ** 2 - 4.0 * np.exp(-skin / (0.06 * radius))
     return (level - np.quantile(level[skin > 0], recipe.fat_fraction)).astype(np.float32)
 
 
@@ -176,12 +179,11 @@ def _properties(
     kinds: list[str], table: TissueTable, density_class: str, rng: np.random.Generator
 ) -> Properties:
     """Properties of every tissue and of every single lesion, each drawn once."""
-    drawn = [
-        [getattr(table.tissues[kind], name).sample(rng) for name in ("sound_speed", "density", "attenuation")]
-        for kind in kinds
-    ]
+    tissues = [table.tissues[kind] for kind in kinds]
     return Properties(
-        *np.array(drawn).T,
+        np.array([tissue.sound_speed.sample(rng) for tissue in tissues]),
+        np.array([tissue.density.sample(rng) for tissue in tissues]),
+        np.array([tissue.attenuation.sample(rng) for tissue in tissues]),
         attenuation_power=table.attenuation_power[density_class],
         reference_frequency=table.reference_frequency,
     )

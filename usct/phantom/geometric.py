@@ -131,10 +131,12 @@ def build_geometric(
                 f"{', '.join(materials)}, got {shape.centre_mm} and {shape.material!r}"
             )
         sectors += _sectors(shape, materials, f"shape {number} in {where}")
-    columns = zip(*((m.sound_speed, m.density, m.attenuation) for m in materials.values()), strict=True)
-    values = (np.array(column) for column in columns)
     properties = Properties(
-        *values, attenuation_power=1.0, reference_frequency=ATTENUATION_REFERENCE_FREQUENCY
+        np.array([material.sound_speed for material in materials.values()]),
+        np.array([material.density for material in materials.values()]),
+        np.array([material.attenuation for material in materials.values()]),
+        attenuation_power=1.0,
+        reference_frequency=ATTENUATION_REFERENCE_FREQUENCY,
     )
     return Geometric(properties, sectors), tuple(materials)
 

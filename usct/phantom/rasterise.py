@@ -10,8 +10,8 @@ import torch
 from usct.grid import Grid
 from usct.medium import Medium
 
-# Fine samples held at once: about 30 MB for each map.
-_BLOCK_SAMPLES = 4_000_000
+# Fine samples held at once: 8 MB for each map.
+_BLOCK_SAMPLES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -131,5 +131,10 @@ def _refined(axis: np.ndarray, spacing: float, n_fine: int) -> np.ndarray:
 
 def _cell_means(values: np.ndarray, n_fine: int) -> np.ndarray:
     """Means over blocks of n_fine x n_fine samples."""
-    rows = sum(values[i::n_fine] for i in range(n_fine))
-    return sum(rows[:, i::n_fine] for i in range(n_fine)) / n_fine**2
+    rows = values[::n_fine].copy()
+    for i in range(1, n_fine):
+        rows += values[i::n_fine]
+    means = rows[:, ::n_fine].copy()
+    for i in range(1, n_fine):
+        means += rows[:, i::n_fine]
+    return means / n_fine**2

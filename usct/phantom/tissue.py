@@ -116,8 +116,8 @@ def load_tissues(preset: str = "", path: Path | None = None) -> TissueTable:
 
 def _tissue(name: str, entry: dict[str, Any]) -> Tissue:
     """One entry of the table."""
-    properties = (_draw(entry[key]) for key in ("sound_speed", "density", "attenuation"))
-    return Tissue(name, *properties, confidence=entry["confidence"])
+    speed, density, attenuation = (_draw(entry[key]) for key in ("sound_speed", "density", "attenuation"))
+    return Tissue(name, speed, density, attenuation, entry["confidence"])
 
 
 def _draw(value: float | list[float]) -> Draw:
