@@ -18,7 +18,7 @@ import scipy.sparse.linalg
 COMPLEX_SYMMETRIC, COMPLEX_UNSYMMETRIC = 6, 13
 ANALYSE, FACTORISE, SOLVE, RELEASE = 11, 22, 33, -1
 
-Block = np.ndarray | scipy.sparse.spmatrix
+Block = Any  # a NumPy array or a SciPy sparse matrix
 
 
 class UnavailableError(Exception):
@@ -51,7 +51,7 @@ def superlu(
         matrix: Complex symmetric, shape (n, n).
         blocks: Right-hand sides, each of shape (n, k), dense or sparse.
         keep: Rows of the solutions to return; all by default.
-        chunk: Right-hand sides solved at once; larger chunks are slower.
+        chunk: Right-hand sides solved at once.
     """
     start = time.perf_counter()
     factors = scipy.sparse.linalg.splu(
@@ -135,8 +135,8 @@ class _Pardiso:
         count = 1 if right is None else right.shape[1]
         numbers = [np.array([i], np.int32) for i in (1, 1, phase, self.n, count, 0, 0)]
         one, other, phase_number, order, columns, silent, error = numbers
-        arguments = (self.handle, one, other, self.kind, phase_number, order, self.values, self.starts)
-        arguments += (self.columns, None, columns, self.settings, silent, right, solution, error)
+        arguments = [self.handle, one, other, self.kind, phase_number, order, self.values, self.starts]
+        arguments += [self.columns, None, columns, self.settings, silent, right, solution, error]
         start = time.perf_counter()
         self.pardiso(*[_address(argument) for argument in arguments])
         seconds = time.perf_counter() - start

@@ -249,37 +249,6 @@ def _add_noise(values: np.ndarray, array: TransducerArray, water: float, setting
         trace += level * random.standard_normal(trace.shape, dtype=np.float32)
 
 
-def water_error(scan: Acquisition, settings: Settings, frequencies: Sequence[float]) -> np.ndarray:
-    """Complex relative error of a noiseless scan of water against the two-dimensional Green's function.
-
-    Args:
-        scan: Made by `simulate` from a homogeneous medium, without noise.
-        settings: The settings of that simulation.
-        frequencies: [Hz].
-
-    Returns:
-        Relative L2 error over all pairs of different elements, one per frequency.
-    """
-    from scipy.special import hankel2
-
-    step = settings.courant_number * settings.spacing / float(scan.water_sound_speed or 0)
-    correction = dispersion.Correction.of(settings.duration, settings.sampling_frequency, step)
-    times = scan.data.times.numpy()
-    distance = scan.array.distances().numpy()
-    other = distance > 0
-    errors = []
-    for frequency in frequencies:
-        omega = 2 * np.pi * frequency
-        measured = scan.data.values.numpy() @ np.exp(-1j * omega * times) / settings.sampling_frequency
-        pulse = firing(len(distance), settings).pulses(correction.raw_times)
-        kernel = np.exp(-1j * dispersion.scheme_frequency(np.array(omega), step) * correction.raw_times)
-        source = pulse @ kernel * step
-        wavenumber = omega / float(scan.water_sound_speed or 0)
-        exact = -0.25j * hankel2(0, wavenumber * np.where(other, distance, 1.0)) * source[:, None]
-        errors.append(np.linalg.norm((measured - exact)[other]) / np.linalg.norm(exact[other]))
-    return np.array(errors)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Simulate a scan of a phantom file and save it."""
     import usct.io
