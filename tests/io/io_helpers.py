@@ -45,3 +45,10 @@ def assert_same(left: object, right: object, where: str = "") -> None:
             assert_same(getattr(left, field.name), getattr(right, field.name), f"{where}.{field.name}")
     else:
         assert left == right, where
+
+
+def unseal(path: Path) -> Path:
+    """Take the checksum of the whole file away, as other programs do that write or rewrite such files."""
+    with path.open("r+b") as stream:
+        stream.write(bytes(512))
+    return path

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
-from io_helpers import MatlabWriter, assert_same
+from io_helpers import MatlabWriter, assert_same, unseal
 
 import usct.io
 from usct.acquisition import Acquisition
@@ -197,9 +197,8 @@ def test_files_that_point_elsewhere(build: object, tmp_path: Path) -> None:
 
 def test_hard_link_loops_end(phantom_file: Path) -> None:
     with h5py.File(phantom_file, "r+") as file:
-        del file.attrs["manifest_sha256"]
         file["truth/again"] = file["/"]
-    assert usct.io.problems(phantom_file) == []
+    assert usct.io.problems(unseal(phantom_file)) == []
 
 
 @pytest.fixture
@@ -246,7 +245,7 @@ def test_bit_flips_are_found_or_harmless(result: Reconstruction, tmp_path: Path)
     content = path.read_bytes()
     rng = random.Random(0)
     refused = 0
-    for _ in range(150):
+    for _ in range(400):
         flipped = bytearray(content)
         flipped[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
         path.write_bytes(flipped)
@@ -254,24 +253,23 @@ def test_bit_flips_are_found_or_harmless(result: Reconstruction, tmp_path: Path)
             assert_same(usct.io.load(path), result)
         except InputError as error:
             refused += str(error).startswith(f"{path}: ")
-    assert refused > 50
+    assert refused > 350
 
 
-def test_every_damaged_dataset_is_listed(scan: Acquisition, tmp_path: Path) -> None:
+def test_a_damaged_dataset_is_named(scan: Acquisition, tmp_path: Path) -> None:
+    """Datasets carry sums of their own, which hold where another program has rewritten the file."""
     path = tmp_path / "scan.h5"
     usct.io.save(scan, path)
     with h5py.File(path, "r+") as file:
-        file["acquisition/data"][0, 0, 0] += 1
         file["transducer/positions"][0, 0] += 1e-9
-    found = usct.io.problems(path)
-    assert len(found) == 2
-    assert all("does not match its checksum" in sentence for sentence in found)
+    refuse(path, "its checksum does not match")
+    refuse(unseal(path), "/transducer/positions does not match its checksum")
 
 
 def test_an_edited_attribute_is_found(phantom_file: Path) -> None:
     with h5py.File(phantom_file, "r+") as file:
         file["truth/sound_speed"].attrs["spacing"] = 2e-3
-    refuse(phantom_file, "its checksum does not match, so it was damaged or edited")
+    refuse(phantom_file, "its checksum does not match, so it is .* edited")
 
 
 def test_conjugated_native_spectra_are_reported(frequency_variables: Variables, tmp_path: Path) -> None:

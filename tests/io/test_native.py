@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from io_helpers import assert_same
+from io_helpers import assert_same, unseal
 
 import usct.io
 from usct.acquisition import Acquisition, Spectra, Traces, TransducerArray
@@ -99,10 +99,9 @@ def test_scaled_integers_become_pascal(array: TransducerArray, traces: Traces, t
     path = tmp_path / "scan.h5"
     usct.io.save(Acquisition(array, counts), path)
     with h5py.File(path, "r+") as file:
-        del file.attrs["manifest_sha256"]
         file["acquisition/data"].attrs["scale_factor"] = 0.5
         assert file["acquisition/data"].compression == "gzip"
-    loaded = usct.io.load(path)
+    loaded = usct.io.load(unseal(path))
     assert isinstance(loaded, Acquisition)
     assert torch.equal(loaded.data.values, counts.values.float() * 0.5)
 
@@ -111,26 +110,23 @@ def test_a_newer_major_version_is_refused(phantom: Phantom, tmp_path: Path) -> N
     path = tmp_path / "phantom.h5"
     usct.io.save(phantom, path)
     with h5py.File(path, "r+") as file:
-        del file.attrs["manifest_sha256"]
         file.attrs["format_version"] = "2.0"
     with pytest.raises(InputError, match=r"phantom\.h5: format version 2\.0 .* update usct"):
-        usct.io.load(path)
+        usct.io.load(unseal(path))
 
 
 def test_a_newer_minor_version_is_read(phantom: Phantom, tmp_path: Path) -> None:
     path = tmp_path / "phantom.h5"
     usct.io.save(phantom, path)
     with h5py.File(path, "r+") as file:
-        del file.attrs["manifest_sha256"]
         file.attrs["format_version"] = "1.7"
-    assert_same(usct.io.load(path), phantom)
+    assert_same(usct.io.load(unseal(path)), phantom)
 
 
 def test_missing_parts_are_named(result: Reconstruction, tmp_path: Path) -> None:
     path = tmp_path / "result.h5"
     usct.io.save(result, path)
     with h5py.File(path, "r+") as file:
-        del file.attrs["manifest_sha256"]
         del file["result/region"]
     with pytest.raises(InputError, match="/result/region is missing"):
-        usct.io.load(path)
+        usct.io.load(unseal(path))

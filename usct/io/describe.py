@@ -3,13 +3,11 @@
 import os
 from pathlib import Path
 
-import h5py
-
 from usct.acquisition import Acquisition, Spectra, Traces
 from usct.errors import InputError
-from usct.io import channels, hdf5
+from usct.io import channels
 from usct.io.checks import RefusalError
-from usct.io.dispatch import format_of, read
+from usct.io.dispatch import read
 from usct.medium import Medium
 from usct.phantom.base import Phantom
 from usct.reconstruction import Reconstruction
@@ -29,8 +27,9 @@ def describe(path: str | os.PathLike[str]) -> Rows:
         InputError: As `load`.
     """
     path = Path(path)
-    thing, _ = read(path)
-    rows = [("file", str(path)), ("format", format_of(path))]
+    contents = read(path)
+    thing = contents.thing
+    rows = [("file", str(path)), ("format", contents.file_format)]
     if isinstance(thing, Acquisition):
         return rows + _scan_rows(thing)
     return rows + (_phantom_rows(thing) if isinstance(thing, Phantom) else _result_rows(thing))
@@ -46,27 +45,14 @@ def problems(path: str | os.PathLike[str]) -> list[str]:
         One sentence for each problem, with file, value and remedy; empty if there is none.
     """
     path = Path(path)
-    damaged = _damaged(path)
-    if damaged:
-        return damaged
     try:
-        thing, masks = read(path)
+        contents = read(path)
     except RefusalError as error:
         return list(error.sentences)
     except InputError as error:
         return [str(error)]
-    return [*masks, *(_conjugated(thing, path) if isinstance(thing, Acquisition) else [])]
-
-
-def _damaged(path: Path) -> list[str]:
-    """Every dataset whose bytes differ from its checksum."""
-    if not path.is_file() or not h5py.is_hdf5(path):
-        return []
-    try:
-        with hdf5.opened(path) as file:
-            return hdf5.damaged_datasets(file, path)
-    except InputError as error:
-        return [str(error)]
+    thing = contents.thing
+    return [*contents.masks, *(_conjugated(thing, path) if isinstance(thing, Acquisition) else [])]
 
 
 def _conjugated(scan: Acquisition, path: Path) -> list[str]:

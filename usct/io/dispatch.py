@@ -1,6 +1,7 @@
 """Opening a file by what is in it, whatever its name, and writing any of the package's objects."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -9,13 +10,28 @@ import numpy as np
 from usct.acquisition import Acquisition
 from usct.errors import InputError
 from usct.io import hdf5, maps, matlab, native_write, waveform_inversion
-from usct.io.native_read import read_native
+from usct.io.native_read import read_native, text
 from usct.phantom.base import Phantom
 from usct.reconstruction import Reconstruction
 
 Loaded = Acquisition | Phantom | Reconstruction
 _NAMES = tuple(dict.fromkeys((*waveform_inversion.VARIABLES, *maps.VARIABLES)))
 _KNOWN = "give a usct file, a WaveformInversionUST .mat file, a stride model or a sound-speed map"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file holds.
+
+    Attributes:
+        thing: The scan, phantom or result.
+        masks: What had to be masked in a scan although it should hold data, in sentences.
+        file_format: Name of the format, for people.
+    """
+
+    thing: Loaded
+    masks: tuple[str, ...]
+    file_format: str
 
 
 def load(path: str | os.PathLike[str]) -> Loaded:
@@ -31,7 +47,7 @@ def load(path: str | os.PathLike[str]) -> Loaded:
     Raises:
         InputError: If the file is missing, damaged, unsafe, of an unknown kind, or contradicts itself.
     """
-    return read(Path(path))[0]
+    return read(Path(path)).thing
 
 
 def save(thing: Loaded, path: str | os.PathLike[str]) -> None:
@@ -52,27 +68,8 @@ def save(thing: Loaded, path: str | os.PathLike[str]) -> None:
         native_write.write_reconstruction(thing, Path(path))
 
 
-def format_of(path: Path) -> str:
-    """Name the format of a readable file, for people.
-
-    Raises:
-        InputError: If the file is missing, empty or of an unknown kind.
-    """
-    head = _head(path)
-    if matlab.is_matlab_5(head) and not h5py.is_hdf5(path):
-        return "MATLAB 5 to 7"
-    if not h5py.is_hdf5(path):
-        raise InputError(f"{path}: {_guess(head)}; {_KNOWN}.")
-    with hdf5.opened(path) as file:
-        if _is_native(file):
-            return f"usct {file.attrs.get('format_version', '')} (HDF5)"
-        if _is_stride(file):
-            return "stride model (HDF5)"
-        return "MATLAB 7.3 (HDF5)" if file.userblock_size else "HDF5"
-
-
-def read(path: Path) -> tuple[Loaded, tuple[str, ...]]:
-    """Read a file as `load` does, and return with it what had to be masked, in sentences.
+def read(path: Path) -> Contents:
+    """Read a file as `load` does, and tell what was found on the way.
 
     Raises:
         InputError: As `load`.
@@ -80,9 +77,9 @@ def read(path: Path) -> tuple[Loaded, tuple[str, ...]]:
     head = _head(path)
     if h5py.is_hdf5(path):
         with hdf5.opened(path) as file:
-            return _read_hdf5(file, path)
+            return _read_hdf5(file, path, head.startswith(b"MATLAB"))
     if matlab.is_matlab_5(head):
-        return _read_variables(matlab.variables_5(path, _NAMES), path)
+        return _read_variables(matlab.variables_5(path, _NAMES), path, "MATLAB 5 to 7")
     raise InputError(f"{path}: {_guess(head)}; {_KNOWN}.")
 
 
@@ -122,14 +119,17 @@ def _is_stride(file: h5py.File) -> bool:
     )
 
 
-def _read_hdf5(file: h5py.File, path: Path) -> tuple[Loaded, tuple[str, ...]]:
+def _read_hdf5(file: h5py.File, path: Path, is_matlab: bool) -> Contents:
     if _is_native(file):
-        return read_native(file, path)
+        thing, masks = read_native(file, path)
+        return Contents(thing, masks, f"usct {text(file, 'format_version', path)} (HDF5)")
     if _is_stride(file):
-        return maps.read_stride(file, path), ()
-    if any(name in file for name in waveform_inversion.DATA_VARIABLES) or file.userblock_size:
-        return _read_variables(matlab.variables_73(file, path, _NAMES), path, tuple(file))
-    return _read_variables(_plain_variables(file, path), path, tuple(file))
+        return Contents(maps.read_stride(file, path), (), "stride model (HDF5)")
+    if is_matlab or any(name in file for name in waveform_inversion.DATA_VARIABLES):
+        return _read_variables(
+            matlab.variables_73(file, path, _NAMES), path, "MATLAB 7.3 (HDF5)", tuple(file)
+        )
+    return _read_variables(_plain_variables(file, path), path, "HDF5", tuple(file))
 
 
 def _plain_variables(file: h5py.File, path: Path) -> dict[str, np.ndarray]:
@@ -143,12 +143,12 @@ def _plain_variables(file: h5py.File, path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_variables(
-    variables: dict[str, np.ndarray], path: Path, found: tuple[str, ...] = ()
-) -> tuple[Loaded, tuple[str, ...]]:
+    variables: dict[str, np.ndarray], path: Path, file_format: str, found: tuple[str, ...] = ()
+) -> Contents:
     if any(name in variables for name in waveform_inversion.DATA_VARIABLES):
-        return waveform_inversion.read_scan(variables, path)
+        return Contents(*waveform_inversion.read_scan(variables, path), file_format)
     if any(name in variables for name in maps.MAP_NAMES):
-        return maps.read_map(variables, path), ()
+        return Contents(maps.read_map(variables, path), (), file_format)
     listed = f" (it holds {', '.join(sorted(found)[:8])})" if found else ""
     wanted = ", ".join((*waveform_inversion.DATA_VARIABLES, *maps.MAP_NAMES[:2]))
     raise InputError(f"{path}: none of {wanted} is in the file{listed}; {_KNOWN}.")

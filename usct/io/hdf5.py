@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,12 +18,14 @@ READ_ERRORS = (
     OSError, ValueError, TypeError, KeyError, IndexError, RuntimeError, EOFError, OverflowError,
     MemoryError, NotImplementedError, AttributeError, AssertionError,
 )  # fmt: skip
-_MANIFEST = "manifest_sha256"
+USER_BLOCK = 512
+_SEAL = b"usct-sha256 "
 _SHA256 = "sha256"
 _LARGEST_CHUNK = 8 * 2**20
 _ALWAYS_FINE = 256 * 2**20
 _LARGEST_RATIO = 200
 _MOST_OBJECTS = 100_000
+_LARGEST_ATTRIBUTE = 2**20
 
 
 @contextlib.contextmanager
@@ -40,18 +41,26 @@ def opened(path: Path) -> Iterator[h5py.File]:
     Raises:
         InputError: If the file is damaged, points outside itself, or differs from its checksum.
     """
+    if _broken_seal(path):
+        raise InputError(
+            f"{path}: its checksum does not match, so it is truncated, damaged, or was edited after it was "
+            "written; copy it again or write it anew."
+        )
     try:
         file = h5py.File(path, "r")
     except READ_ERRORS as error:
         raise _damaged(path, error) from error
     with file:
         try:
-            complaint = _escape(file) or _changed(file)
+            complaint = _escape(file)
+            if complaint:
+                raise InputError(f"{path}: {complaint}")
+            yield file
+        except InputError:
+            raise
         except READ_ERRORS as error:
+            # Any access, even a look at an attribute's name, may be the one that meets the damaged bytes.
             raise _damaged(path, error) from error
-        if complaint:
-            raise InputError(f"{path}: {complaint}")
-        yield file
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
@@ -60,8 +69,10 @@ def _damaged(path: Path, error: Exception) -> InputError:
 
 
 def _escape(file: h5py.File) -> str | None:
-    """What in the file points outside of it, as a sentence, or None."""
+    """What in the file points outside of it or claims an absurd attribute, as a sentence, or None."""
     stack, seen = [file], set()
+    if _has_huge_attribute(file):
+        return "/ has an attribute of impossible size; copy the file again or write it anew."
     while stack:
         group = stack.pop()
         for name in group:
@@ -71,6 +82,8 @@ def _escape(file: h5py.File) -> str | None:
             item = group[name]
             if isinstance(item, h5py.Dataset) and (item.external or item.is_virtual):
                 return f"{where} keeps its values in other files; store the data itself in this file."
+            if _has_huge_attribute(item):
+                return f"{where} has an attribute of impossible size; copy the file again or write it anew."
             address = h5py.h5o.get_info(item.id).addr
             if isinstance(item, h5py.Group) and address not in seen:
                 stack.append(item)
@@ -80,31 +93,41 @@ def _escape(file: h5py.File) -> str | None:
     return None
 
 
-def _changed(file: h5py.File) -> str | None:
-    """Complain, in a sentence, if names, shapes or attributes differ from the file's own manifest."""
-    stored = file.attrs.get(_MANIFEST)
-    if stored is None or stored == _manifest(file):
-        return None
-    return "its checksum does not match, so it was damaged or edited after it was written; write it anew."
+def _has_huge_attribute(node: h5py.Group | h5py.Dataset | h5py.Datatype) -> bool:
+    """Whether an attribute claims a size that reading it would run away with."""
+    for name in node.attrs:
+        attribute = node.attrs.get_id(name)
+        if int(np.prod(attribute.shape, dtype=object)) * attribute.dtype.itemsize > _LARGEST_ATTRIBUTE:
+            return True
+    return False
 
 
-def _manifest(file: h5py.File) -> str:
-    """SHA-256 over every name, type, shape and attribute; the datasets' own sums are among the attributes."""
-    lines = [_describe_node("/", file)]
-    file.visititems(lambda name, node: lines.append(_describe_node(f"/{name}", node)))
-    return hashlib.sha256("\n".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest()
+def seal(path: Path) -> None:
+    """Write the checksum of everything behind the user block into the user block of a closed file.
+
+    The sum covers the file's whole structure, so that damage is found before HDF5, which has been seen
+    to crash on damaged bytes, is asked to make sense of them.
+
+    Args:
+        path: An HDF5 file created with a user block of `USER_BLOCK` bytes.
+    """
+    total = _file_digest(path)
+    with path.open("r+b") as stream:
+        stream.write(_SEAL + total.encode() + b"\n")
 
 
-def _describe_node(name: str, node: h5py.Group | h5py.Dataset) -> str:
-    layout = [node.dtype.str, list(node.shape)] if isinstance(node, h5py.Dataset) else ["group", []]
-    attributes = {}
-    for key, value in node.attrs.items():
-        if key == _MANIFEST:
-            continue
-        array = np.asarray(value)
-        is_text = array.dtype.kind in "OUS"
-        attributes[key] = array.astype(str).tolist() if is_text else [array.dtype.str, array.tobytes().hex()]
-    return json.dumps([name, layout, attributes], sort_keys=True)
+def _broken_seal(path: Path) -> bool:
+    """Whether a sealed file differs from its checksum."""
+    with path.open("rb") as stream:
+        head = stream.read(USER_BLOCK)
+    return head.startswith(_SEAL) and head[len(_SEAL) :].split(b"\n")[0] != _file_digest(path).encode()
+
+
+def _file_digest(path: Path) -> str:
+    """SHA-256 of what follows the user block."""
+    with path.open("rb") as stream:
+        stream.seek(USER_BLOCK)
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read(dataset: h5py.Dataset, path: Path) -> np.ndarray:
@@ -140,20 +163,6 @@ def read(dataset: h5py.Dataset, path: Path) -> np.ndarray:
         real, imaginary = (next(n for n in kind.names if n.lower() == part) for part in ("real", "imag"))
         values = values[real] + 1j * values[imaginary]
     return values
-
-
-def damaged_datasets(file: h5py.File, path: Path) -> list[str]:
-    """Read every checksummed dataset and return a sentence for each one that is damaged."""
-    sentences = []
-    datasets: list[h5py.Dataset] = []
-    file.visititems(lambda _, node: datasets.append(node) if isinstance(node, h5py.Dataset) else None)
-    for dataset in datasets:
-        if _SHA256 in dataset.attrs:
-            try:
-                read(dataset, path)
-            except InputError as error:
-                sentences.append(str(error))
-    return sentences
 
 
 def refuse_claim(path: Path, name: str, n_bytes: int, n_stored: int) -> None:
@@ -214,11 +223,6 @@ def set_attributes(node: h5py.Group | h5py.Dataset, attributes: Mapping[str, Att
     """Write attributes; texts as UTF-8."""
     for key, value in attributes.items():
         node.attrs[key] = value
-
-
-def seal(file: h5py.File) -> None:
-    """Write the checksum over names, types, shapes and attributes; the last thing before closing."""
-    file.attrs[_MANIFEST] = _manifest(file)
 
 
 def _digest(values: np.ndarray) -> str:

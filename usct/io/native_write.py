@@ -43,21 +43,21 @@ def write_file(path: Path, kind: str, fill: Callable[[h5py.File], None]) -> None
     Raises:
         InputError: If the file cannot be written; what was there before is unchanged.
     """
-    # Not "latest": HDF5 1.14, and with it MATLAB, cannot open what HDF5 2.0 then writes.
-    with replacing(path) as temporary, h5py.File(temporary, "w", libver=("earliest", "v114")) as file:
-        hdf5.set_attributes(
-            file,
-            {
-                "format": FORMAT,
-                "format_version": FORMAT_VERSION,
-                "kind": kind,
-                "created": datetime.now(UTC).isoformat(timespec="seconds"),
-                "creator": f"usct {usct.__version__}",
-                "notice": RESEARCH_USE_ONLY,
-            },
-        )
-        fill(file)
-        hdf5.seal(file)
+    about: dict[str, hdf5.Attribute] = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "kind": kind,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "creator": f"usct {usct.__version__}",
+        "notice": RESEARCH_USE_ONLY,
+    }
+    with replacing(path) as temporary:
+        # Not "latest": HDF5 1.14, and with it MATLAB, cannot open what HDF5 2.0 then writes.
+        libver = ("earliest", "v114")
+        with h5py.File(temporary, "w", libver=libver, userblock_size=hdf5.USER_BLOCK) as file:
+            hdf5.set_attributes(file, about)
+            fill(file)
+        hdf5.seal(temporary)
 
 
 def write_acquisition(acquisition: Acquisition, path: Path) -> None:
