@@ -2,6 +2,6 @@
 
 from usct.io.arrays import load_arrays, save_arrays
 from usct.io.describe import describe, problems
-from usct.io.dispatch import load, save
+from usct.io.dispatch import Loaded, load, save
 
-__all__ = ["describe", "load", "load_arrays", "problems", "save", "save_arrays"]
+__all__ = ["Loaded", "describe", "load", "load_arrays", "problems", "save", "save_arrays"]

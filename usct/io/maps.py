@@ -99,6 +99,8 @@ def medium_on_axes(
     Raises:
         RefusalError: If maps and axes disagree or look to be in other units.
     """
+    if min(len(x), len(y)) < 2:
+        raise RefusalError([f"{path}: a map has {len(y)} y and {len(x)} x; store two or more of each."])
     notes, maps = [], [sound_speed] if attenuation is None else [sound_speed, attenuation]
     if sound_speed.shape == (len(x), len(y)) and len(x) != len(y):
         maps = [values.T for values in maps]
@@ -121,8 +123,10 @@ def medium_on_axes(
 def _step(points: np.ndarray, path: Path) -> float:
     """The even step of an increasing axis [m]."""
     steps = np.diff(points)
-    if len(steps) == 0 or not np.isfinite(points).all():
-        raise RefusalError([f"{path}: the axis of a map needs two finite points or more; store all of them."])
+    if not np.isfinite(points).all():
+        raise RefusalError(
+            [f"{path}: the axis of a map holds values that are not finite; store all of them."]
+        )
     if np.abs(steps - steps.mean()).max() > _UNEVEN * abs(steps.mean()):
         raise RefusalError([f"{path}: the axis of a map is not evenly spaced; resample the map."])
     return float((points[-1] - points[0]) / (len(points) - 1))

@@ -1,4 +1,18 @@
-"""Writing scans, phantoms and results in the native HDF5 schema, version 1.0."""
+"""Writing scans, phantoms and results in the native HDF5 schema, version 1.0.
+
+Root attributes: `format`, `format_version`, `kind`, `created`, `creator`, `notice`, `title`, and as JSON
+`metadata`, `notes` or `provenance`. Units and the order of axes are attributes of every dataset.
+
+Scan: `/acquisition/data` (tx, rx, time) or (tx, rx, freq), with `time_start`, `sampling_frequency` and
+`valid`, or `frequencies` and `weights`; `/acquisition/tx/element`, `/acquisition/rx/element`;
+`/transducer/positions` (element, (y, x)); `/medium`, attribute `sound_speed`; `/truth`; `/initial`.
+Phantom: `/truth/sound_speed`, `attenuation`, `density`, and `labels` with the attribute `label_names`.
+Result: `/result/sound_speed`, `attenuation`, `density`, `region`; `/initial`; `/history/*`, one value for
+each update; root attributes `status` and `message`.
+
+Every map carries `spacing` and `origin` [m], the coordinates of element zero. Every dataset carries the
+SHA-256 of its bytes, and the user block that of the whole file behind it.
+"""
 
 import json
 from collections.abc import Callable, Mapping

@@ -9,6 +9,7 @@ MATLAB's meshgrid makes maps (numel(y), numel(x)), which is the package's own or
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def read_scan(variables: Mapping[str, np.ndarray], path: Path) -> tuple[Acquisit
     if truth is not None:
         border = np.concatenate([truth.sound_speed[0], truth.sound_speed[-1]])
         metadata["truth_border_sound_speed"] = f"{float(np.median(border)):g} m/s"
-    scan = Scan(**{**vars(scan), "notes": (*notes, *scan.notes, *more)})
+    scan = replace(scan, notes=(*notes, *scan.notes, *more))
     return assemble(scan, About(truth=truth, title=path.stem, metadata=metadata))
 
 
@@ -140,7 +141,7 @@ def _turned(scan: Scan, frequencies: np.ndarray) -> Scan:
         notes.append("REC_DATA was conjugated, because its waves run outwards as exp(+ikr).")
     elif slope < _VAGUE:
         notes.append("The phase of REC_DATA does not show which way waves run; exp(-ikr) was assumed.")
-    return Scan(**{**vars(scan), "values": values, "notes": tuple(notes)})
+    return replace(scan, values=values, notes=tuple(notes))
 
 
 def _truth(variables: Mapping[str, np.ndarray], path: Path) -> tuple[Medium | None, tuple[str, ...]]:
