@@ -32,6 +32,7 @@ from usct.acquisition import Acquisition, Traces, TransducerArray
 from usct.errors import InputError
 from usct.grid import Grid
 from usct.medium import Medium
+from usct.phantom.base import Phantom
 from usct.units import MEGAHERTZ, MICROSECOND, MILLIMETRE
 
 PML_NODES = 20
@@ -250,19 +251,26 @@ def _add_noise(values: np.ndarray, array: TransducerArray, water: float, setting
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Simulate a scan of a phantom file and save it."""
+    """Simulate a scan of a phantom file and save it; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        _simulate_file(options)
+    except InputError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+def _simulate_file(options: argparse.Namespace) -> None:
     import usct.io
 
-    options = _parser().parse_args(arguments)
-    loaded = usct.io.load(options.phantom)
-    medium = getattr(loaded, "medium", None)
-    if medium is None:
+    phantom = usct.io.load(options.phantom)
+    if not isinstance(phantom, Phantom):
         raise InputError(f"{options.phantom} holds no phantom; give a file with a sound-speed map")
     settings = Settings(spacing=options.spacing_mm * MILLIMETRE, snr_db=options.snr_db, seed=options.seed)
     array = TransducerArray.ring(options.elements, options.radius_mm * MILLIMETRE)
-    scan = simulate(medium, array, settings, _reporter())
+    scan = simulate(phantom.medium, array, settings, _reporter())
     usct.io.save(replace(scan, title=f"deepwave scan of {options.phantom.stem}"), options.output)
-    return 0
 
 
 def _reporter() -> Callable[[int, int], None]:
