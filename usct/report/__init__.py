@@ -1,1 +1,1 @@
-"""Figures and pages."""
+"""Figures and pages about results."""
