@@ -8,6 +8,7 @@ per grid, are left out in their favour.
 import ctypes
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,27 +54,35 @@ def superlu(
         keep: Rows of the solutions to return; all by default.
         chunk: Right-hand sides solved at once.
     """
-    start = time.perf_counter()
-    factors = scipy.sparse.linalg.splu(
-        scipy.sparse.csc_matrix(matrix),
-        permc_spec="MMD_AT_PLUS_A",
-        diag_pivot_thresh=0.01,
-        options={"SymmetricMode": True},
-    )
-    factor_seconds = time.perf_counter() - start
+    columns = scipy.sparse.csc_matrix(matrix)
+    rows = slice(None) if keep is None else keep
     seconds, solutions = [], []
-    for block in blocks:
-        rows = slice(None) if keep is None else keep
-        parts, spent = [], 0.0
-        for first in range(0, block.shape[1], chunk):
-            right = _dense(block[:, first : first + chunk])
-            start = time.perf_counter()
-            solution = factors.solve(right)
-            spent += time.perf_counter() - start
-            parts.append(solution[rows])
-        seconds.append(spent)
-        solutions.append(np.concatenate(parts, axis=1))
+    with _one_blas_thread():
+        start = time.perf_counter()
+        factors = scipy.sparse.linalg.splu(
+            columns, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.01, options={"SymmetricMode": True}
+        )
+        factor_seconds = time.perf_counter() - start
+        for block in blocks:
+            parts, spent = [], 0.0
+            for first in range(0, block.shape[1], chunk):
+                right = _dense(block[:, first : first + chunk])
+                start = time.perf_counter()
+                solution = factors.solve(right)
+                spent += time.perf_counter() - start
+                parts.append(solution[rows])
+            seconds.append(spent)
+            solutions.append(np.concatenate(parts, axis=1))
     return Timing(None, factor_seconds, tuple(seconds), tuple(solutions))
+
+
+def _one_blas_thread() -> AbstractContextManager[object]:
+    """Keep SciPy's BLAS from sharing out SuperLU's tiny blocks, which can cost it fifty-fold."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return nullcontext()
+    return threadpool_limits(1, user_api="blas")
 
 
 def pardiso(
@@ -83,7 +92,7 @@ def pardiso(
     symmetric: bool = True,
     threads: int = 1,
 ) -> Timing:
-    """Time PARDISO of the MKL that pypardiso brings, in complex128 with its own default settings.
+    """Time PARDISO of the MKL that pypardiso brings, in complex128 with the settings its callers get.
 
     Args:
         matrix: Complex symmetric, shape (n, n).
@@ -128,6 +137,9 @@ class _Pardiso:
         self.handle = np.zeros(64, np.int64)
         self.settings = np.zeros(64, np.int32)
         library.pardisoinit(_address(self.handle), _address(self.kind), _address(self.settings))
+        self.settings[7] = (
+            0  # refine only after perturbed pivots; the initial 2 doubles the time of every solve
+        )
         self.settings[34] = 1  # indices count from zero
 
     def run(self, phase: int, right: np.ndarray | None = None, solution: np.ndarray | None = None) -> float:
