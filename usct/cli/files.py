@@ -1,0 +1,78 @@
+"""Verbs about files and the machine: info, validate, convert, sysinfo."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from usct.cli.paths import prepare_output
+
+File = Annotated[Path, typer.Argument(help="A scan, phantom or result: native HDF5, or a foreign format.")]
+
+
+def info(file: File) -> None:
+    """Tell what is in a file.
+
+    [bold]Example:[/bold]  usct info scan.h5
+    """
+    from usct import io
+
+    print_rows(io.describe(file))
+
+
+def validate(file: File) -> int:
+    """Check a file and list everything that is wrong with it; exit code 1 if anything is.
+
+    [bold]Example:[/bold]  usct validate RecordedData.mat
+    """
+    from usct import io
+
+    found = io.problems(file)
+    for sentence in found:
+        typer.echo(sentence)
+    if not found:
+        typer.echo(f"{file}: nothing is wrong.")
+    return 1 if found else 0
+
+
+def convert(
+    source: Annotated[
+        Path, typer.Argument(help="File to read, in any format that usct knows.", metavar="IN")
+    ],
+    target: Annotated[Path, typer.Argument(help="Native HDF5 file to write.", metavar="OUT")],
+) -> None:
+    """Convert a scan, a phantom or a result to the native HDF5 format: SI units, checksummed.
+
+    [bold]Example:[/bold]  usct convert RecordedData.mat scan.h5
+    """
+    from usct import io
+    from usct.errors import InputError
+
+    if target.suffix.lower() not in {".h5", ".hdf5"}:
+        raise InputError(
+            f"{target}: the suffix is {target.suffix!r}, but HDF5 is written; end the name with .h5."
+        )
+    prepare_output(target, source)
+    thing = io.load(source)
+    io.save(thing, target)
+    typer.echo(f"Wrote {target}")
+    for note in getattr(thing, "notes", ()):
+        typer.echo(f"  {note}")
+
+
+def sysinfo() -> None:
+    """Tell what this machine and this installation are, for bug reports.
+
+    [bold]Example:[/bold]  usct sysinfo
+    """
+    from usct import sysinfo as system
+
+    print_rows(system.rows())
+
+
+def print_rows(rows: Sequence[tuple[str, str]]) -> None:
+    """Print label and text in two columns; further lines of a text are indented under the first."""
+    width = max((len(label) for label, _ in rows), default=0)
+    for label, text in rows:
+        typer.echo(f"{label:<{width}}  {text}".replace("\n", "\n" + " " * (width + 2)).rstrip())

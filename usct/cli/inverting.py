@@ -1,0 +1,156 @@
+"""The verb that makes images: reconstruct."""
+
+import dataclasses
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from usct.cli.files import print_rows
+from usct.cli.making import Quiet
+from usct.cli.paths import load_scan, load_truth, prepare_output, sha256
+from usct.cli.progress import Narrator, duration
+
+if TYPE_CHECKING:
+    from usct.acquisition import Acquisition
+    from usct.evaluation import Scores
+    from usct.medium import Medium
+    from usct.reconstruction import Reconstruction
+
+
+@dataclass(frozen=True)
+class Job:
+    """One reconstruction to be made.
+
+    Attributes:
+        scan: File of the scan.
+        output: File of the result; figure and checkpoint lie beside it.
+        preset: Name of a preset, or None for the default.
+        config: TOML file over the preset.
+        overrides: Settings over both, as key=value.
+        truth: File of the truth where the scan does not carry it.
+        resume: Go on from the checkpoint.
+        quiet: Say nothing but errors.
+    """
+
+    scan: Path
+    output: Path
+    preset: str | None = None
+    config: Path | None = None
+    overrides: list[str] = field(default_factory=list)
+    truth: Path | None = None
+    resume: bool = False
+    quiet: bool = False
+
+    @property
+    def figure(self) -> Path:
+        """File of the figure."""
+        return self.output.with_suffix(".png")
+
+    @property
+    def checkpoint(self) -> Path:
+        """File from which a cancelled run goes on."""
+        return self.output.with_suffix(".checkpoint")
+
+
+def reconstruct(
+    scan: Annotated[Path, typer.Argument(help="Scan of a ring array, native or foreign format.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Result to write; a figure .png goes beside it.")
+    ],
+    preset: Annotated[str | None, typer.Option(help="Settings by name; a wrong name lists them all.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file with settings over the preset.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="One setting over both; repeatable."),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:0.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint of a cancelled run.")
+    ] = False,
+    truth: Annotated[
+        Path | None, typer.Option(help="Phantom to score against; never used to make the image.")
+    ] = None,
+    quiet: Quiet = False,
+) -> int:
+    """Reconstruct the sound speed from a scan.
+
+    [bold]Examples:[/bold]
+
+      usct reconstruct scan.h5 -o result.h5
+      usct reconstruct scan.h5 -o result.h5 --preset breast --set schedule.iterations=3 --device cuda:0
+      usct reconstruct scan.h5 -o result.h5 --resume
+    """
+    overrides = list(settings or [])
+    if device is not None:
+        overrides.append(f"device={device}")
+    return run(Job(scan, output, preset, config, overrides, truth, resume, quiet))
+
+
+def run(job: Job) -> int:
+    """Make one reconstruction, write result and figure, print a summary.
+
+    Returns:
+        Exit code: 0 done, 1 the inversion broke down and its last good image was written, 130 cancelled.
+
+    Raises:
+        InputError: If scan, settings or output are at fault; nothing has been written then.
+    """
+    from usct import api, io
+    from usct.config import load_config
+    from usct.reconstruction import Status
+
+    config = load_config(job.preset, job.config, job.overrides)
+    for output in (job.output, job.figure):
+        prepare_output(output, job.scan, job.config, job.truth)
+    scan = load_scan(job.scan)
+    truth = scan.truth if job.truth is None else load_truth(job.truth)
+    began = time.monotonic()
+    with Narrator(job.quiet) as narrator:
+        # The truth is for scoring: what makes the image never sees it.
+        blind = dataclasses.replace(scan, truth=None)
+        result = api.reconstruct(
+            blind, config, on_iterate=narrator.iterate, checkpoint=job.checkpoint, resume=job.resume
+        )
+    if result.status is Status.CANCELLED:
+        typer.echo(f"usct: cancelled: {result.message} Go on with --resume ({job.checkpoint}).", err=True)
+        return 130
+    result = _signed(result, job)
+    io.save(result, job.output)
+    job.checkpoint.unlink(missing_ok=True)
+    scores = draw_and_score(result, truth, job)
+    if not job.quiet:
+        _summarise(result, scan, scores, job, time.monotonic() - began)
+    return 1 if result.status is Status.NOT_FINITE else 0
+
+
+def draw_and_score(result: "Reconstruction", truth: "Medium | None", job: Job) -> "Scores | None":
+    """Write the figure beside the result; score it where the truth is known."""
+    from usct.evaluation import evaluate
+    from usct.io import atomic
+    from usct.report.figures import png, reconstruction_figure
+
+    atomic.write_bytes(job.figure, png(reconstruction_figure(result, truth, job.output.name)))
+    return None if truth is None else evaluate(result.medium, truth, result.start)
+
+
+def _signed(result: "Reconstruction", job: Job) -> "Reconstruction":
+    """The result with its input's name and checksum in the provenance."""
+    facts = {"scan": job.scan.name, "scan_sha256": sha256(job.scan)}
+    return dataclasses.replace(result, provenance={**result.provenance, **facts})
+
+
+def _summarise(
+    result: "Reconstruction", scan: "Acquisition", scores: "Scores | None", job: Job, seconds: float
+) -> None:
+    """Print how the run ended, the scores, and where the files are."""
+    from usct.reconstruction import RESEARCH_USE_ONLY
+
+    typer.echo(result.message)
+    rows = [("Time", f"{duration(seconds)}, {len(result.history)} iterations")]
+    rows += list(scores.rows()) if scores is not None else []
+    rows += [("Result", str(job.output)), ("Figure", str(job.figure))]
+    print_rows(rows + [("Note", note) for note in scan.notes])
+    typer.echo(RESEARCH_USE_ONLY)

@@ -1,0 +1,131 @@
+"""Verbs that make data: phantom, simulate."""
+
+import math
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from usct.cli.paths import load_phantom, prepare_output
+from usct.cli.progress import Narrator
+from usct.errors import InputError
+from usct.units import MEGAHERTZ, MILLIMETRE
+
+_MOST_FREQUENCIES = 1000
+
+Seed = Annotated[int, typer.Option(min=0, help="Number from which everything random is drawn.")]
+Output = Annotated[Path, typer.Option("-o", "--output", help="File to write.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+
+
+class ArrayKind(Enum):
+    """Shapes of transducer array that can be simulated."""
+
+    RING = "ring"
+
+
+def phantom(
+    name: Annotated[
+        str, typer.Argument(help="Such as breast, disk, resolution; a wrong name lists them all.")
+    ],
+    output: Output,
+    seed: Seed = 0,
+    spacing_mm: Annotated[float, typer.Option(min=0.01, max=20, help="Size of a cell in mm.")] = 0.4,
+) -> None:
+    """Make a phantom: an object of known sound speed, attenuation and density.
+
+    [bold]Example:[/bold]  usct phantom breast --seed 3 -o phantom.h5
+    """
+    from usct import io
+    from usct import phantom as phantoms
+
+    prepare_output(output)
+    made = phantoms.make(name, seed=seed, spacing=spacing_mm * MILLIMETRE)
+    io.save(made, output)
+    shape = " x ".join(map(str, made.medium.grid.shape))
+    typer.echo(f"Wrote {output}: {made.title or name}, {shape} cells of {spacing_mm:g} mm")
+
+
+def simulate(
+    phantom_file: Annotated[Path, typer.Argument(help="Phantom to put in the ring.", metavar="PHANTOM")],
+    output: Output,
+    array: Annotated[ArrayKind, typer.Option(help="Shape of the array.")] = ArrayKind.RING,
+    elements: Annotated[int, typer.Option(min=3, max=8192, help="Number of elements.")] = 256,
+    radius_mm: Annotated[float, typer.Option(min=1, max=2000, help="Radius of the ring in mm.")] = 110.0,
+    frequencies_mhz: Annotated[
+        str, typer.Option(help="First:last:step, or a list with commas, in MHz.")
+    ] = "0.2:0.65:0.05",
+    snr_db: Annotated[float, typer.Option(help="Signal-to-noise ratio in dB; inf adds no noise.")] = 40.0,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Simulate what a ring array records of a phantom, with noise and an unknown pulse.
+
+    The truth rides along in the file for scoring.
+
+    [bold]Examples:[/bold]
+
+      usct simulate phantom.h5 -o scan.h5
+      usct simulate phantom.h5 -o scan.h5 --elements 512 --frequencies-mhz 0.2,0.3,0.5 --snr-db 30
+    """
+    frequencies = parse_frequencies(frequencies_mhz)
+    if math.isnan(snr_db):
+        raise InputError("--snr-db is nan; give a number of decibels, or inf for no noise.")
+    prepare_output(output, phantom_file)
+    _simulate(phantom_file, output, (array, elements, radius_mm), frequencies, snr_db, seed, quiet)
+    if not quiet:
+        typer.echo(f"Wrote {output}: {elements} elements, {len(frequencies)} frequencies")
+
+
+def _simulate(
+    phantom_file: Path,
+    output: Path,
+    ring: tuple[ArrayKind, int, float],
+    frequencies: list[float],
+    snr_db: float,
+    seed: int,
+    quiet: bool,
+) -> None:
+    from usct import api, io
+    from usct.acquisition import TransducerArray
+
+    _, n_elements, radius_mm = ring
+    array = TransducerArray.ring(n_elements, radius_mm * MILLIMETRE)
+    noise = snr_db if math.isfinite(snr_db) else None
+    made = load_phantom(phantom_file)
+    with Narrator(quiet) as narrator:
+        scan = api.simulate(made, array, frequencies, snr_db=noise, seed=seed, on_progress=narrator.step)
+    io.save(scan, output)
+
+
+def parse_frequencies(text: str) -> list[float]:
+    """Read frequencies written as first:last:step (both ends included) or as a list [MHz].
+
+    Returns:
+        Increasing frequencies [Hz].
+
+    Raises:
+        InputError: If the text is empty, is not made of numbers, or asks for none or too many.
+    """
+    rule = "give first:last:step or a list with commas, in MHz, such as 0.2:0.65:0.05"
+    parts = text.split(":") if ":" in text else text.split(",")
+    try:
+        numbers = [float(part) for part in parts]
+    except ValueError:
+        raise InputError(f"--frequencies-mhz is {text!r}; {rule}.") from None
+    if ":" in text:
+        numbers = _range(numbers)
+    if not numbers or not all(math.isfinite(number) and number > 0 for number in numbers):
+        raise InputError(f"--frequencies-mhz is {text!r}, which holds no positive frequency; {rule}.")
+    return sorted({round(number * MEGAHERTZ, 3) for number in numbers})
+
+
+def _range(numbers: list[float]) -> list[float]:
+    """The frequencies from first to last; none if the three numbers make no range."""
+    if len(numbers) != 3 or not all(map(math.isfinite, numbers)):
+        return []
+    first, last, step = numbers
+    if step <= 0 or last < first or (last - first) / step > _MOST_FREQUENCIES:
+        return []
+    return [first + index * step for index in range(math.floor((last - first) / step + 1e-6) + 1)]
