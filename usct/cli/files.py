@@ -22,18 +22,26 @@ def info(file: File) -> None:
 
 
 def validate(file: File) -> int:
-    """Check a file and list everything that is wrong with it; exit code 1 if anything is.
+    """Check a file and list everything that is wrong with it.
+
+    Exit code 0 if nothing is, 1 if the file can be used all the same, 2 if not.
 
     [bold]Example:[/bold]  usct validate RecordedData.mat
     """
     from usct import io
+    from usct.errors import InputError
 
     found = io.problems(file)
-    for sentence in found:
-        typer.echo(sentence)
     if not found:
         typer.echo(f"{file}: nothing is wrong.")
-    return 1 if found else 0
+        return 0
+    for sentence in found:
+        typer.echo(sentence)
+    try:
+        io.load(file)
+    except InputError:
+        return 2
+    return 1
 
 
 def convert(
