@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from usct.cli.paths import prepare_output
+from usct.cli.paths import prepare_hdf5
 
 File = Annotated[Path, typer.Argument(help="A scan, phantom or result: native HDF5, or a foreign format.")]
 
@@ -55,13 +55,8 @@ def convert(
     [bold]Example:[/bold]  usct convert RecordedData.mat scan.h5
     """
     from usct import io
-    from usct.errors import InputError
 
-    if target.suffix.lower() not in {".h5", ".hdf5"}:
-        raise InputError(
-            f"{target}: the suffix is {target.suffix!r}, but HDF5 is written; end the name with .h5."
-        )
-    prepare_output(target, source)
+    prepare_hdf5(target, source)
     thing = io.load(source)
     io.save(thing, target)
     typer.echo(f"Wrote {target}")

@@ -10,7 +10,7 @@ import typer
 
 from usct.cli.files import print_rows
 from usct.cli.making import Quiet
-from usct.cli.paths import load_scan, load_truth, prepare_output, sha256
+from usct.cli.paths import load_scan, load_truth, prepare_hdf5, prepare_output, sha256
 from usct.cli.progress import Narrator, duration
 
 if TYPE_CHECKING:
@@ -103,8 +103,8 @@ def run(job: Job) -> int:
     from usct.reconstruction import Status
 
     config = load_config(job.preset, job.config, job.overrides)
-    for output in (job.output, job.figure):
-        prepare_output(output, job.scan, job.config, job.truth)
+    prepare_hdf5(job.output, job.scan, job.config, job.truth)
+    prepare_output(job.figure)
     scan = load_scan(job.scan)
     truth = scan.truth if job.truth is None else load_truth(job.truth)
     began = time.monotonic()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from usct.cli.paths import load_phantom, prepare_output
+from usct.cli.paths import load_phantom, prepare_hdf5
 from usct.cli.progress import Narrator
 from usct.errors import InputError
 from usct.units import MEGAHERTZ, MILLIMETRE
@@ -40,7 +40,7 @@ def phantom(
     from usct import io
     from usct import phantom as phantoms
 
-    prepare_output(output)
+    prepare_hdf5(output)
     made = phantoms.make(name, seed=seed, spacing=spacing_mm * MILLIMETRE)
     io.save(made, output)
     shape = " x ".join(map(str, made.medium.grid.shape))
@@ -72,7 +72,7 @@ def simulate(
     frequencies = parse_frequencies(frequencies_mhz)
     if math.isnan(snr_db):
         raise InputError("--snr-db is nan; give a number of decibels, or inf for no noise.")
-    prepare_output(output, phantom_file)
+    prepare_hdf5(output, phantom_file)
     _simulate(phantom_file, output, (array, elements, radius_mm), frequencies, snr_db, seed, quiet)
     if not quiet:
         typer.echo(f"Wrote {output}: {elements} elements, {len(frequencies)} frequencies")

@@ -27,6 +27,17 @@ def prepare_output(output: Path, *inputs: Path | None) -> None:
     prepare_folder(output.parent)
 
 
+def prepare_hdf5(output: Path, *inputs: Path | None) -> None:
+    """As `prepare_output`, for a file in the native format.
+
+    Raises:
+        InputError: As `prepare_output`, or if the name promises another format.
+    """
+    if not output.is_dir() and output.suffix.lower() not in {".h5", ".hdf5"}:
+        raise InputError(f"{output}: HDF5 is written, which the name does not say; end it with .h5.")
+    prepare_output(output, *inputs)
+
+
 def prepare_folder(folder: Path) -> None:
     """Make a folder where there is none.
 
