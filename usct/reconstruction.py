@@ -16,7 +16,6 @@ class Status(Enum):
 
     RUNNING = "The inversion has not ended yet."
     FINISHED = "Every stage of the schedule was completed."
-    STALLED = "The inversion stopped early because no step lowered the objective any more."
     NOT_FINITE = "The inversion stopped because a value became infinite or undefined; the last good image is kept."
     CANCELLED = "The inversion was cancelled; the image of the last complete iteration is kept."
 
@@ -29,7 +28,7 @@ class Record:
         stage: Name of the stage.
         frequency: Highest frequency of the stage [Hz].
         iteration: Number of the update since the start of the run, from 1.
-        objective: Data misfit relative to the energy of the data, before the update [1].
+        objective: Energy of the residual relative to that of the data, after the update [1].
         step: Root-mean-square change of sound speed by the update [m/s].
         solver_residual: Relative residual of the wave equation over the whole grid [1].
         n_solves: Factorisations of the wave operator so far.
@@ -54,11 +53,15 @@ class Iterate:
         record: Numbers of this update.
         medium: The image.
         fraction: Share of the schedule's estimated work that is done, 0 to 1.
+        arrays: The state of the run as arrays, for a checkpoint.
+        texts: The rest of the state.
     """
 
     record: Record
     medium: Medium
     fraction: float
+    arrays: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

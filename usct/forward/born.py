@@ -10,14 +10,19 @@ with the mass stencil M, which couples neighbours through the mean of their squa
 its adjoint and the Gauss-Newton product are one or two matrix products over U and V.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 
 from usct.acquisition import TransducerArray
-from usct.forward.stencil import Stencil, apply_mass
+from usct.forward.parallel import each, shares
+from usct.forward.stencil import Stencil
 
-CHUNK_CELLS = 16384
+Result = TypeVar("Result")
+
+CHUNK_CELLS = 4096
 """Cells treated at once; bounds the temporaries to this many times the number of elements."""
 
 
@@ -60,19 +65,7 @@ class LinearizedForward:
         storage: torch.dtype,
     ) -> "LinearizedForward":
         """Keep what products need of full-grid fields, shape (node, element)."""
-        ny, nx = shape
-        index = cells.to(fields.device)
-        kept = fields[index].to(storage)
-        spread = torch.empty_like(kept)
-        # Whole grid rows at a time, with one more on either side for the stencil.
-        rows = max(1, CHUNK_CELLS // nx)
-        for top in range(0, ny, rows):
-            first, last = max(0, top - 1), min(ny, top + rows + 1)
-            inside = (index >= top * nx) & (index < min(ny, top + rows) * nx)
-            if inside.any():
-                slab = fields[first * nx : last * nx].reshape(last - first, nx, -1)
-                product = apply_mass(stencil, slab).reshape((last - first) * nx, -1)
-                spread[inside] = product[index[inside] - first * nx].to(storage)
+        kept, spread = restrict(fields, cells, shape, stencil, storage)
         data = all_data[array.transmits][:, array.receives]
         return cls(data, cells, residual, kept, spread, sensitivity, array)
 
@@ -87,9 +80,14 @@ class LinearizedForward:
         """
         weight = (self.sensitivity * change.to(self.sensitivity.device)).to(self.fields.dtype)
         n_elements = self.fields.shape[1]
+
+        def work(part: slice) -> torch.Tensor:
+            return multiply((weight[part, None] * self.fields[part]).mT, self.spread_fields[part]).to(torch.complex128)
+
+        parts = shares(len(weight), CHUNK_CELLS)
         product = torch.zeros(n_elements, n_elements, dtype=torch.complex128, device=self.fields.device)
-        for part in _chunks(len(weight)):
-            product += multiply((weight[part, None] * self.fields[part]).mT, self.spread_fields[part])
+        for partial in self._each(work, parts):
+            product += partial
         product = product + product.mT
         return product[self.array.transmits][:, self.array.receives]
 
@@ -108,9 +106,16 @@ class LinearizedForward:
         full.index_put_(where, residual.to(full), accumulate=True)
         mixed = (full + full.mT).conj().resolve_conj().to(self.fields.dtype)
         result = torch.empty(len(self.cells), dtype=torch.complex128, device=self.fields.device)
-        for part in _chunks(len(result)):
-            result[part] = (multiply(self.fields[part], mixed) * self.spread_fields[part]).sum(dim=1)
+
+        def work(part: slice) -> None:
+            result[part] = torch.einsum("ce,ce->c", multiply(self.fields[part], mixed), self.spread_fields[part])
+
+        self._each(work, shares(len(result), CHUNK_CELLS))
         return (result * self.sensitivity).conj().resolve_conj()
+
+    def _each(self, work: Callable[[slice], Result], parts: list[slice]) -> list[Result]:
+        """Do the parts in parallel on a CPU, one after the other on a GPU, which is parallel by itself."""
+        return each(work, parts) if self.fields.device.type == "cpu" else [work(part) for part in parts]
 
     def gauss_newton(self, change: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
         """J^H W J v with W = diag(weights), shape (tx, rx); returns shape (cell,)."""
@@ -118,8 +123,35 @@ class LinearizedForward:
         return self.adjoint(predicted if weights is None else weights.to(predicted.device) * predicted)
 
 
-def _chunks(n: int) -> list[slice]:
-    return [slice(start, start + CHUNK_CELLS) for start in range(0, n, CHUNK_CELLS)]
+def restrict(
+    fields: torch.Tensor, cells: torch.Tensor, shape: tuple[int, ...], stencil: Stencil, storage: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Fields and mass-weighted fields at some cells.
+
+    Args:
+        fields: On the whole padded grid, shape (node, element).
+        cells: Flat node indices, shape (cell,).
+        shape: Size of the padded grid.
+        stencil: Mass weights.
+        storage: Complex type of the results.
+
+    Returns:
+        U and M U, each of shape (cell, element).
+    """
+    ny, nx = shape
+    if fields.device.type == "cpu":
+        from usct.forward import compiled
+
+        return compiled.restrict(fields, cells, nx, (stencil.centre, stencil.edge, stencil.corner), storage)
+    index = cells.to(fields.device)
+    y, x = index // nx, index % nx
+    spread = torch.zeros(len(index), fields.shape[1], dtype=fields.dtype, device=fields.device)
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            inside = ((y + dy >= 0) & (y + dy < ny) & (x + dx >= 0) & (x + dx < nx))[:, None]
+            weight = (stencil.centre, stencil.edge, stencil.corner)[abs(dy) + abs(dx)]
+            spread += weight * inside * fields[(index + dy * nx + dx).clamp(0, ny * nx - 1)]
+    return fields[index].to(storage), spread.to(storage)
 
 
 def multiply(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

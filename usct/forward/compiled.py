@@ -1,104 +1,86 @@
 """The direct solver's executor for CPUs: the same elimination, front by front in compiled code.
 
 A CPU wants the opposite of a GPU: no large batches but one front at a time, small enough to stay in cache.
-Each thread takes its share of a group's fronts and calls single-threaded BLAS; the few large fronts near the
-root are shared out by BLAS instead.
+Groups that do not depend on each other form a wave; the fronts of a wave are shared out to the threads.
 """
 
-import functools
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numba
 import numpy as np
-import threadpoolctl
 import torch
 
-from usct.forward.dissection import Group, Plan
+from usct.forward.dissection import Child, Group, Plan
 from usct.forward.elimination import Factors
+from usct.forward.parallel import each, shares
 from usct.forward.sources import Activity
 
 NO_PLACES = np.empty(0, dtype=np.int64)
-NO_COMPLEMENT = np.empty((0, 0, 0), dtype=np.complex128)
+NOTHING = np.empty((0, 0, 0), dtype=np.complex128)
 
 
-@functools.cache
-def n_threads() -> int:
-    """Threads to use: as many as torch, which honours OMP_NUM_THREADS."""
-    return max(1, min(torch.get_num_threads(), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 64))
+@dataclass
+class _Fronts:
+    """The dense blocks of one group: inverses (n, s, s), gains (n, s, b), complements (n, b, b)."""
 
-
-@functools.cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(n_threads())
-
-
-@functools.cache
-def _blas() -> threadpoolctl.ThreadpoolController:
-    return threadpoolctl.ThreadpoolController()
-
-
-def _share(n_fronts: int, work: Callable[[int, int], None]) -> None:
-    """Run work(first, last) over all fronts, in parallel where there are enough of them."""
-    threads = n_threads()
-    if n_fronts < threads or threads == 1:
-        with _blas().limit(limits=threads, user_api="blas"):
-            work(0, n_fronts)
-        return
-    bounds = np.linspace(0, n_fronts, min(n_fronts, 4 * threads) + 1).astype(int)
-    with _blas().limit(limits=1, user_api="blas"):
-        list(_pool().map(work, bounds[:-1], bounds[1:]))
+    inverse: np.ndarray
+    gain: np.ndarray
+    complement: np.ndarray
 
 
 def eliminate(plan: Plan, couplings: torch.Tensor) -> Factors:
     """Factorise operators that share a grid, shape (freq, 5, ny, nx); see elimination.eliminate."""
-    values = couplings.reshape(len(couplings), -1).to(torch.complex128).numpy()
-    per_frequency = [_eliminate_one(plan, row) for row in values]
-    inverses = [torch.from_numpy(np.stack(group)) if len(group) > 1 else torch.from_numpy(group[0])[None]
-                for group in zip(*(f[0] for f in per_frequency), strict=True)]
-    gains = [torch.from_numpy(np.stack(group)) if len(group) > 1 else torch.from_numpy(group[0])[None]
-             for group in zip(*(f[1] for f in per_frequency), strict=True)]
-    return Factors(inverses, gains)
+    values = couplings.reshape(len(couplings), -1).numpy()
+    inverses = [np.empty((len(values), g.n_fronts, len(g.inner), len(g.inner)), dtype=values.dtype) for g in plan.groups]
+    gains = [np.empty((len(values), g.n_fronts, len(g.inner), len(g.outer)), dtype=values.dtype) for g in plan.groups]
+    for number, operator in enumerate(values):
+        fronts = [_Fronts(inverses[g][number], gains[g][number], NOTHING) for g in range(len(plan.groups))]
+        _eliminate_one(plan, operator, fronts)
+    return Factors([torch.from_numpy(a) for a in inverses], [torch.from_numpy(a) for a in gains])
 
 
-def _eliminate_one(plan: Plan, values: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    inverses: list[np.ndarray] = []
-    gains: list[np.ndarray] = []
-    complements: list[np.ndarray] = []
-    last_use = {child.group: number for number, group in enumerate(plan.groups) for child in group.children}
-    for number, group in enumerate(plan.groups):
-        s, b = len(group.inner), len(group.outer)
-        inverse = np.empty((group.n_fronts, s, s), dtype=np.complex128)
-        gain = np.empty((group.n_fronts, s, b), dtype=np.complex128)
-        complement = np.empty((group.n_fronts, b, b), dtype=np.complex128)
-        handed = [
-            (complements[child.group][child.start : child.start + group.n_fronts], child.places)
-            for child in group.children
-        ]
-        one, two = (*handed, (NO_COMPLEMENT, NO_PLACES), (NO_COMPLEMENT, NO_PLACES))[:2]
-        structure = (group.rows, group.columns, group.couplings, group.offsets)
-        outputs = (inverse, gain, complement)
-        _share(group.n_fronts, functools.partial(_run_elimination, values, structure, one, two, outputs))
-        inverses.append(inverse)
-        gains.append(gain)
-        complements.append(complement)
+def _eliminate_one(plan: Plan, operator: np.ndarray, fronts: list[_Fronts]) -> None:
+    pending = [0] * len(plan.groups)
+    for group in plan.groups:
         for child in group.children:
-            if last_use[child.group] == number:
-                complements[child.group] = NO_COMPLEMENT
-    return inverses, gains
+            pending[child.group] += 1
+
+    def work(piece: tuple[int, slice]) -> None:
+        number, share = piece
+        group, mine = plan.groups[number], fronts[number]
+        children = [_handed(fronts, child, group.n_fronts) for child in group.children]
+        one, two = (*children, (NOTHING, NO_PLACES), (NOTHING, NO_PLACES))[:2]
+        _eliminate_fronts(
+            operator, group.rows, group.columns, group.couplings, group.offsets, *one, *two,
+            mine.inverse, mine.gain, mine.complement, share.start, share.stop,
+        )
+
+    for wave in plan.waves:
+        for number in wave:
+            b = len(plan.groups[number].outer)
+            fronts[number].complement = np.empty((plan.groups[number].n_fronts, b, b), dtype=np.complex128)
+        each(work, _pieces(plan, wave, [np.arange(plan.groups[n].n_fronts) for n in wave]))
+        for number in wave:
+            for child in plan.groups[number].children:
+                pending[child.group] -= 1
+                if not pending[child.group]:
+                    fronts[child.group].complement = NOTHING
 
 
-def _run_elimination(
-    values: np.ndarray,
-    structure: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
-    one: tuple[np.ndarray, np.ndarray],
-    two: tuple[np.ndarray, np.ndarray],
-    outputs: tuple[np.ndarray, np.ndarray, np.ndarray],
-    first: int,
-    last: int,
-) -> None:
-    _eliminate_fronts(values, *structure, *one, *two, *outputs, first, last)
+def _handed(fronts: list[_Fronts], child: Child, n_fronts: int) -> tuple[np.ndarray, np.ndarray]:
+    return fronts[child.group].complement[child.start : child.start + n_fronts], child.places
+
+
+def _pieces(plan: Plan, wave: Sequence[int], fronts: Sequence[np.ndarray]) -> list[tuple[int, slice]]:
+    """Shares of the fronts of a wave, the most laborious first."""
+
+    def labour(number: int) -> int:
+        s, b = len(plan.groups[number].inner), len(plan.groups[number].outer)
+        return s * (s + b) ** 2
+
+    pieces = [(n, share) for n, mine in zip(wave, fronts, strict=True) for share in shares(len(mine))]
+    return sorted(pieces, key=lambda piece: -labour(piece[0]) * (piece[1].stop - piece[1].start))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -161,29 +143,29 @@ def substitute(
     """Carry solutions down the tree into `fields` (freq, node, column); see elimination.substitute."""
     for frequency in range(len(fields)):
         field = fields[frequency].numpy()
-        for number in reversed(range(len(plan.groups))):
-            group, activity, fronts = plan.groups[number], activities[number], needed[number]
+
+        def work(piece: tuple[int, slice], frequency: int = frequency, field: np.ndarray = field) -> None:
+            number, share = piece
+            group, fronts = plan.groups[number], needed[number][share]
             gain = factors.gains[number][frequency].numpy()
-            _share(len(fronts), functools.partial(_run_substitution, gain, group, fronts, field))
-            active = np.flatnonzero(np.isin(activity.fronts, fronts))
-            if len(active):
-                values = solved[number][frequency].numpy()
-                offsets = group.offsets[activity.fronts]
-                _add_solved(values, activity.columns, offsets, group.inner, active, field)
+            _substitute_fronts(gain, group.inner, group.outer, group.offsets, fronts, field)
+            _add(group, activities[number], solved[number][frequency], fronts, field)
+
+        for wave in reversed(plan.waves):
+            each(work, _pieces(plan, wave, [needed[number] for number in wave]))
 
 
-def _run_substitution(
-    gain: np.ndarray, group: Group, fronts: np.ndarray, field: np.ndarray, first: int, last: int
-) -> None:
-    _substitute_fronts(gain, group.inner, group.outer, group.offsets, fronts, field, first, last)
+def _add(group: Group, activity: Activity, solved: torch.Tensor, fronts: np.ndarray, field: np.ndarray) -> None:
+    active = np.flatnonzero(np.isin(activity.fronts, fronts))
+    if len(active):
+        _add_solved(solved.numpy(), activity.columns, group.offsets[activity.fronts], group.inner, active, field)
 
 
 @numba.njit(cache=True, nogil=True)
-def _substitute_fronts(gain, inner, outer, offsets, fronts, field, first, last):  # type: ignore[no-untyped-def] # compiled
+def _substitute_fronts(gain, inner, outer, offsets, fronts, field):  # type: ignore[no-untyped-def] # compiled
     around = np.empty((len(outer), field.shape[1]), dtype=np.complex128)
     inside = np.empty((len(inner), field.shape[1]), dtype=np.complex128)
-    for number in range(first, last):
-        front = fronts[number]
+    for front in fronts:
         if len(outer) == 0:
             for i in range(len(inner)):
                 field[offsets[front] + inner[i]] = 0.0
@@ -205,3 +187,39 @@ def _add_solved(values, columns, offsets, inner, active, field):  # type: ignore
             if column >= 0:
                 for i in range(len(inner)):
                     field[offsets[front] + inner[i], column] += values[front, i, slot]
+
+
+def restrict(
+    fields: torch.Tensor, cells: torch.Tensor, n_columns: int, weights: tuple[float, float, float], storage: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Fields and mass-weighted fields at some cells; see born.restrict."""
+    shape = (len(cells), fields.shape[1])
+    # NumPy asks the system for huge pages, without which fresh memory of this size costs more than the work.
+    kept, spread = (np.empty(shape, dtype=np.complex64 if storage == torch.complex64 else np.complex128) for _ in range(2))
+    field, index = fields.numpy(), cells.numpy()
+    each(
+        lambda share: _restrict_cells(field, index, n_columns, *weights, kept, spread, share.start, share.stop),
+        shares(len(index)),
+    )
+    return torch.from_numpy(kept), torch.from_numpy(spread)
+
+
+@numba.njit(cache=True, nogil=True)
+def _restrict_cells(field, cells, nx, centre, edge, corner, kept, spread, first, last):  # type: ignore[no-untyped-def] # compiled
+    n, columns = field.shape
+    for number in range(first, last):
+        cell = cells[number]
+        y, x = cell // nx, cell % nx
+        total = np.zeros(columns, dtype=np.complex128)
+        for dy in range(-1, 2):
+            for dx in range(-1, 2):
+                if 0 <= y + dy < n // nx and 0 <= x + dx < nx:
+                    row = field[cell + dy * nx + dx]
+                    steps = abs(dy) + abs(dx)
+                    weight = centre if steps == 0 else (edge if steps == 1 else corner)
+                    for j in range(columns):
+                        total[j] += weight * row[j]
+        row = field[cell]
+        for j in range(columns):
+            kept[number, j] = row[j]
+            spread[number, j] = total[j]

@@ -78,6 +78,16 @@ class Plan:
     shape: tuple[int, int]
     groups: tuple[Group, ...]
 
+    @functools.cached_property
+    def waves(self) -> tuple[tuple[int, ...], ...]:
+        """Groups that can be eliminated at the same time, wave after wave; substitution runs backwards."""
+        height: list[int] = []
+        for group in self.groups:
+            height.append(1 + max((height[child.group] for child in group.children), default=-1))
+        return tuple(
+            tuple(number for number, its in enumerate(height) if its == wave) for wave in range(max(height) + 1)
+        )
+
 
 Key = tuple[int, int, bool, bool, bool, bool]
 """Height and width of a box, and whether it touches the grid's top, bottom, left and right rim."""

@@ -1,0 +1,184 @@
+"""Settings of a reconstruction: a preset, a TOML file over it, and key=value over both.
+
+The models below are the one description of every setting: names, defaults, limits and meaning. Lengths, angles and
+frequencies are in the units that people type, and say so in their names.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from usct.errors import InputError
+
+DEFAULT_PRESET = "breast"
+Speed = Annotated[float, Field(gt=300, lt=6000)]
+
+
+class Section(BaseModel):
+    """A group of settings; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Start(Section):
+    """Where the inversion starts."""
+
+    sound_speed: Speed | None = Field(None, description="Uniform start [m/s]; none: the water's.")
+
+
+class Water(Section):
+    """The coupling water."""
+
+    sound_speed: Speed | None = Field(None, description="[m/s]; none: the file's, else estimated from the data.")
+
+
+class ScheduleSettings(Section):
+    """Frequency continuation."""
+
+    frequencies_mhz: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
+        None, min_length=1, description="None: those recorded, thinned out."
+    )
+    max_frequencies: int = Field(7, ge=1, description="How many recorded frequencies to use at most.")
+    iterations: int | None = Field(None, ge=1, description="Updates per frequency; none: about six shared out.")
+    optimizer: Literal["gauss-newton", "conjugate-gradients", "l-bfgs"] = "gauss-newton"
+    inner_iterations: int = Field(5, ge=1, description="Conjugate-gradient steps in a Gauss-Newton update.")
+    cutoff: float = Field(0.75, gt=0, le=2, description="Low-pass of the image, as a share of the diffraction limit.")
+    damping_time_us: float | None = Field(
+        None, gt=0, description="Damp traces by exp(-t/tau) [us] and solve at the matching complex frequency."
+    )
+
+
+class MisfitSettings(Section):
+    """How data are compared."""
+
+    source_weights: Literal["transmit", "both", "none"] = Field(
+        "transmit", description="Fit a complex weight for each transmit, each receive too, or none."
+    )
+    mute_angle_deg: float = Field(44.0, ge=0, lt=180, description="Receivers closer to the transmitter are left out.")
+    outlier_fraction: float = Field(0.01, ge=0, lt=1, description="Share of largest data left out.")
+
+
+class GridSettings(Section):
+    """Discretisation."""
+
+    points_per_wavelength: float = Field(5.5, ge=4, le=20, description="Of the solver's grids.")
+    pml_cells: int = Field(10, ge=4, le=60, description="Thickness of the absorbing layers.")
+    image_spacing_mm: float | None = Field(None, gt=0, description="Pixel of the image; none: a sixth wavelength.")
+    region_fraction: float = Field(0.91, gt=0, le=1, description="Radius that may change over the ring's.")
+
+
+class Bounds(Section):
+    """What sound speeds are possible, and which are expected."""
+
+    sound_speed: tuple[Speed, Speed] = Field((1350.0, 1700.0), description="The image stays inside [m/s].")
+    expected: tuple[Speed, Speed] = Field((1420.0, 1600.0), description="The solver is tuned to these [m/s].")
+
+    @model_validator(mode="after")
+    def _increasing(self) -> "Bounds":
+        for low, high in (self.sound_speed, self.expected):
+            if not low < high:
+                raise ValueError(f"must be increasing, got {low:g} to {high:g} m/s")
+        return self
+
+
+class RunConfig(Section):
+    """All settings of a reconstruction."""
+
+    description: str = ""
+    preset: str = DEFAULT_PRESET
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:0.")
+    precision: Literal["mixed", "double"] = Field(
+        "mixed", description="Fields are solved in double; mixed stores them in single for products."
+    )
+    threads: int | None = Field(None, ge=1, description="CPU threads; none: all.")
+    start: Start = Start()
+    water: Water = Water()
+    schedule: ScheduleSettings = ScheduleSettings()
+    misfit: MisfitSettings = MisfitSettings()
+    grid: GridSettings = GridSettings()
+    bounds: Bounds = Bounds()
+
+
+def preset_names() -> tuple[str, ...]:
+    """Names of the presets that come with usct."""
+    return tuple(sorted(p.name[:-5] for p in resources.files("usct.presets").iterdir() if p.name.endswith(".toml")))
+
+
+def load_config(preset: str | None, file: Path | None, overrides: Sequence[str]) -> RunConfig:
+    """Put settings together.
+
+    Args:
+        preset: Name of a preset; none for the default, or for the one that the file names.
+        file: TOML file over the preset.
+        overrides: Settings over both, as `section.key=value`; values are TOML, bare words are text.
+
+    Raises:
+        InputError: If a preset, key or value is wrong; the sentence names it.
+    """
+    from_file = {} if file is None else _read(file)
+    name = preset or str(from_file.get("preset", DEFAULT_PRESET))
+    if name not in preset_names():
+        raise InputError(f"there is no preset {name!r}; choose from {', '.join(preset_names())}")
+    text = resources.files("usct.presets").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    merged = _merged(tomllib.loads(text), from_file)
+    for override in overrides:
+        merged = _merged(merged, _parsed(override))
+    try:
+        return RunConfig.model_validate(merged | {"preset": name})
+    except ValidationError as error:
+        raise InputError(_sentence(error, file)) from None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror}); check the path") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: is not valid TOML ({error}); correct that line") from None
+
+
+def _parsed(override: str) -> dict[str, Any]:
+    key, sign, value = override.partition("=")
+    if not sign or not key.strip():
+        raise InputError(f"--set {override!r} is not of the form section.key=value; try schedule.iterations=3")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    for part in reversed(key.strip().split(".")):
+        parsed = {part: parsed}
+    return dict(parsed)
+
+
+def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(under)
+    for key, value in over.items():
+        old = result.get(key)
+        result[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return result
+
+
+def _sentence(error: ValidationError, file: Path | None) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
+    where = f"{file}: " if file else ""
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(first["loc"][:-1])
+        return f"{where}unknown setting {key!r}; known here: {', '.join(known)}"
+    return f"{where}setting {key!r} = {json.dumps(first['input'], default=str)} is wrong: {first['msg']}"
+
+
+def _known_keys(path: Sequence[str | int]) -> list[str]:
+    model: type[BaseModel] = RunConfig
+    for part in path:
+        annotation = model.model_fields[str(part)].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)

@@ -1,0 +1,264 @@
+"""The inversion: the schedule's stages one after the other, as a generator of iterates."""
+
+import math
+import time
+from collections.abc import Generator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+
+import torch
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+from usct.acquisition import Spectra, TransducerArray
+from usct.forward.helmholtz import Helmholtz
+from usct.grid import Grid
+from usct.inversion.objective import Objective, Point
+from usct.inversion.optimizers import Optimizer, optimizer_for
+from usct.inversion.schedule import Schedule, Stage
+from usct.medium import Medium
+from usct.misfit.spectra import LeastSquares
+from usct.parameterization.base import Parameterization
+from usct.reconstruction import Iterate, Reconstruction, Record, Status
+
+MAX_HALVINGS = 3
+ELEMENT_MARGIN_CELLS = 5
+
+
+@dataclass(frozen=True)
+class Discretization:
+    """How a forward model is built for a frequency; its grid follows the frequency.
+
+    Attributes:
+        points_per_wavelength: At the lowest sound speed [1].
+        speed_range: Sound speeds that are expected at least [m/s].
+        water_sound_speed: Around the elements [m/s].
+        pml_cells: Thickness of the absorbing layers.
+        device: Where to compute.
+        storage: Type of the stored fields.
+    """
+
+    points_per_wavelength: float = 5.5
+    speed_range: tuple[float, float] = (1420.0, 1600.0)
+    water_sound_speed: float = 1500.0
+    pml_cells: int = 10
+    device: torch.device = torch.device("cpu")
+    storage: torch.dtype = torch.complex64
+
+    def model(self, array: TransducerArray, medium: Medium, frequency: float, damping: float) -> Helmholtz:
+        """Forward model for one frequency, its stencil fitted to the expected and the present sound speeds."""
+        slowest = min(self.speed_range[0], float(medium.sound_speed.min()))
+        fastest = max(self.speed_range[1], float(medium.sound_speed.max()))
+        spacing = slowest / (frequency * self.points_per_wavelength)
+        low, high = (edge.tolist() for edge in (array.positions.amin(dim=0), array.positions.amax(dim=0)))
+        margin = ELEMENT_MARGIN_CELLS * spacing
+        shape = tuple(math.ceil((b - a + 2 * margin) / spacing) + 1 for a, b in zip(low, high, strict=True))
+        grid = Grid(
+            shape, spacing,
+            tuple(0.5 * (a + b - (n - 1) * spacing) for a, b, n in zip(low, high, shape, strict=True)),
+        )
+        return Helmholtz(
+            grid, array, (slowest, fastest), self.water_sound_speed, self.pml_cells, damping, self.device,
+            storage=self.storage,
+        )
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a run stands: enough to go on from it bit for bit.
+
+    Attributes:
+        stage: Index of the stage.
+        iteration: Updates done in this stage.
+        parameters: Flattened parameters.
+        memory: What the optimizer remembers.
+        history: Records so far.
+        done: Whether the stage has ended, early or not.
+    """
+
+    stage: int
+    iteration: int
+    parameters: torch.Tensor
+    memory: Mapping[str, torch.Tensor]
+    history: tuple[Record, ...]
+    done: bool
+
+    def arrays(self) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+        """The state as arrays and texts, for a checkpoint."""
+        arrays = {"parameters": self.parameters} | {f"memory.{name}": v for name, v in self.memory.items()}
+        for name in (f.name for f in fields(Record) if f.name != "stage"):
+            arrays[f"history.{name}"] = torch.tensor([asdict(r)[name] for r in self.history], dtype=torch.float64)
+        stages = "\n".join(record.stage for record in self.history)
+        return arrays, {
+            "stage": str(self.stage), "iteration": str(self.iteration), "done": str(int(self.done)), "stages": stages,
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, torch.Tensor], texts: Mapping[str, str]) -> "State":
+        """Undo `arrays`."""
+        names = [f.name for f in fields(Record) if f.name != "stage"]
+        rows = zip(*(arrays[f"history.{name}"].tolist() for name in names), strict=True)
+        history = []
+        for stage, row in zip(texts["stages"].split("\n"), rows, strict=False):
+            values = dict(zip(names, row, strict=True))
+            values |= {name: int(values[name]) for name in ("iteration", "n_solves")}
+            history.append(Record(stage=stage, **values))
+        memory = {n.removeprefix("memory."): v for n, v in arrays.items() if n.startswith("memory.")}
+        return cls(
+            int(texts["stage"]), int(texts["iteration"]), arrays["parameters"], memory, tuple(history),
+            texts["done"] == "1",
+        )
+
+
+class Inversion:
+    """Frequency-domain full-waveform inversion.
+
+    It opens no file, prints nothing and draws nothing: whoever runs it consumes the iterates.
+
+    Args:
+        array: Elements.
+        discretization: How forward models are built.
+        misfit: How data are compared.
+        parameterization: What makes the medium; it starts from where it stands.
+        schedule: Stages.
+        grid: Grid of the images that are handed out.
+    """
+
+    def __init__(
+        self,
+        array: TransducerArray,
+        discretization: Discretization,
+        misfit: LeastSquares,
+        parameterization: Parameterization,
+        schedule: Schedule,
+        grid: Grid,
+    ) -> None:
+        if not schedule:
+            raise ValueError("the schedule is empty; give at least one frequency")
+        self.array = array
+        self.discretization = discretization
+        self.misfit = misfit
+        self.parameterization = parameterization
+        self.schedule = schedule
+        self.grid = grid
+        self.start = self._medium()
+
+    def run(self, observed: Spectra, state: State | None = None) -> Reconstruction:
+        """Run to the end without looking at the iterates."""
+        iterates = self.iterate(observed, state)
+        while True:
+            try:
+                next(iterates)
+            except StopIteration as end:
+                return end.value
+
+    def iterate(self, observed: Spectra, state: State | None = None) -> Generator[Iterate, None, Reconstruction]:
+        """Run the schedule, yielding after every model update and returning the reconstruction.
+
+        Closing the generator between two iterates cancels the run; the last iterate's medium is the image.
+
+        Args:
+            observed: Data with their weights; they must hold every frequency of the schedule.
+            state: Where to go on from, or None to start.
+        """
+        state = state or State(0, 0, self._parameters(), {}, (), False)
+        self._set(state.parameters)
+        clock = time.perf_counter() - (state.history[-1].seconds if state.history else 0.0)
+        status = Status.FINISHED
+        while state.stage < len(self.schedule):
+            if not state.done:
+                for state in self._stage(observed, state, clock):
+                    yield self._iterate(state)
+                    if not math.isfinite(state.history[-1].objective):
+                        status = Status.NOT_FINITE
+                if status is Status.NOT_FINITE:
+                    break
+            state = replace(state, stage=state.stage + 1, iteration=0, memory={}, done=False)
+        self._set(state.parameters)
+        return self._finish(state.history, status)
+
+    def _stage(self, observed: Spectra, state: State, clock: float) -> Generator[State, None, None]:
+        """Updates of one stage, from the state on."""
+        stage = self.schedule[state.stage]
+        objective = self._objective(stage, observed)
+        optimizer = optimizer_for(stage)
+        optimizer.restore(state.memory)
+        solved_before = state.history[-1].n_solves if state.history else 0
+        point = objective.at(state.parameters)
+        for iteration in range(state.iteration, stage.n_iterations):
+            before, point = point, self._update(objective, optimizer, stage, point)
+            step = self._rms_change(before.parameters, point.parameters)
+            record = Record(
+                stage.name, max(stage.frequencies), len(state.history) + 1, 2 * point.value, step,
+                point.solver_residual, solved_before + objective.n_solves, time.perf_counter() - clock,
+            )
+            gained = before.value - point.value
+            done = iteration + 1 == stage.n_iterations or not gained > stage.tolerance * before.value
+            state = State(
+                state.stage, iteration + 1, point.parameters, optimizer.memory(), (*state.history, record), done
+            )
+            yield state
+            if done:
+                return
+
+    def _update(self, objective: Objective, optimizer: Optimizer, stage: Stage, point: Point) -> Point:
+        """One step, halved while it raises the objective; without a better point the old one stays."""
+        wavenumber = 2 * math.pi * max(stage.frequencies) / self.discretization.water_sound_speed
+        step = optimizer.step(point, lambda v: self.parameterization.precondition(v, 2 * stage.cutoff * wavenumber))
+        for halving in range(MAX_HALVINGS + 1):
+            if not torch.isfinite(step).all():
+                break
+            self._set(point.parameters + step * 0.5**halving)
+            self.parameterization.constrain()
+            trial = objective.at(self._parameters())
+            if trial.value <= point.value:
+                return trial
+        optimizer.forget()
+        self._set(point.parameters)
+        return point
+
+    def _objective(self, stage: Stage, observed: Spectra) -> Objective:
+        data = observed.at(torch.tensor(stage.frequencies, dtype=torch.float64))
+        medium = self._medium()
+        models = [self.discretization.model(self.array, medium, f, data.damping) for f in stage.frequencies]
+        return Objective(models, data, self.misfit, self.parameterization)
+
+    def _iterate(self, state: State) -> Iterate:
+        done = sum(s.work * s.n_iterations for s in self.schedule[: state.stage])
+        stage = self.schedule[state.stage]
+        done += stage.work * (stage.n_iterations if state.done else state.iteration)
+        total = sum(s.work * s.n_iterations for s in self.schedule)
+        self._set(state.parameters)
+        arrays, texts = state.arrays()
+        return Iterate(state.history[-1], self._medium(), done / total, arrays, texts)
+
+    def cancelled(self, last: Iterate | None) -> Reconstruction:
+        """What stands after the last complete update of a run that was broken off."""
+        if last is not None:
+            self._set(last.arrays["parameters"])
+        history = () if last is None else State.from_arrays(last.arrays, last.texts).history
+        return self._finish(history, Status.CANCELLED)
+
+    def _finish(self, history: tuple[Record, ...], status: Status) -> Reconstruction:
+        message = status.value
+        if status is Status.FINISHED and history:
+            left = 100 * math.sqrt(history[-1].objective)
+            message += f" {len(history)} updates; {left:.1f} % of the data's amplitude is left unexplained."
+        with torch.no_grad():
+            region = self.parameterization.free_cells(self.grid)
+        return Reconstruction(self._medium(), self.start, region, history, status, message)
+
+    def _rms_change(self, before: torch.Tensor, after: torch.Tensor) -> float:
+        self._set(before)
+        old = self._medium().sound_speed
+        self._set(after)
+        return float((self._medium().sound_speed - old).square().mean().sqrt())
+
+    def _medium(self) -> Medium:
+        with torch.no_grad():
+            return self.parameterization(self.grid)
+
+    def _parameters(self) -> torch.Tensor:
+        return parameters_to_vector(self.parameterization.parameters()).detach().clone()
+
+    def _set(self, parameters: torch.Tensor) -> None:
+        with torch.no_grad():
+            vector_to_parameters(parameters, self.parameterization.parameters())

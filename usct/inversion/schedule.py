@@ -1,0 +1,67 @@
+"""Frequency continuation: low frequencies first, each stage starting from the image before it."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+OptimizerName = Literal["gauss-newton", "conjugate-gradients", "l-bfgs"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the continuation.
+
+    Attributes:
+        frequencies: Frequencies inverted together [Hz].
+        n_iterations: Model updates at most.
+        optimizer: How an update is found.
+        n_inner: Conjugate-gradient steps inside each Gauss-Newton update; few of them regularise.
+        cutoff: Highest object wavenumber kept, as a share of the diffraction limit 2 k [1].
+        tolerance: The stage ends when an update lowers the objective by less than this share [1].
+    """
+
+    frequencies: tuple[float, ...]
+    n_iterations: int = 2
+    optimizer: OptimizerName = "gauss-newton"
+    n_inner: int = 5
+    cutoff: float = 0.75
+    tolerance: float = 2e-3
+
+    def __post_init__(self) -> None:
+        """Refuse stages that cannot run."""
+        if not self.frequencies or min(self.frequencies) <= 0:
+            raise ValueError(f"a stage needs positive frequencies, got {self.frequencies}")
+        if self.n_iterations < 1 or self.n_inner < 1:
+            raise ValueError("a stage needs at least one iteration and one inner iteration")
+        if not 0 < self.cutoff <= 2:
+            raise ValueError(f"cutoff must lie in 0 to 2 times the diffraction limit, got {self.cutoff:g}")
+
+    @property
+    def name(self) -> str:
+        """Name for people."""
+        return " + ".join(f"{f / 1e3:.4g}" for f in self.frequencies) + " kHz"
+
+    @property
+    def work(self) -> float:
+        """Estimated work of one update, in arbitrary units.
+
+        A factorisation grows with the frequency's power 2.4, for nested dissection on a grid that follows the
+        frequency; Gauss-Newton adds products over the fields, each about a fifth of it.
+        """
+        products = self.n_inner if self.optimizer == "gauss-newton" else 0.5
+        return sum((f / 1e6) ** 2.4 for f in self.frequencies) * (1.0 + 0.4 * products)
+
+
+Schedule = tuple[Stage, ...]
+
+
+def continuation(frequencies: tuple[float, ...], n_iterations: int | None, template: Stage) -> Schedule:
+    """One stage for each frequency, from the lowest up.
+
+    Args:
+        frequencies: Frequencies [Hz].
+        n_iterations: Updates per frequency; by default two, or more where there are few frequencies to share
+            the work: about six in all.
+        template: Everything else.
+    """
+    count = n_iterations or max(2, -(-6 // len(frequencies)))
+    return tuple(replace(template, frequencies=(f,), n_iterations=count) for f in sorted(frequencies))

@@ -1,0 +1,1 @@
+"""Presets: settings for common scanners, as TOML."""
