@@ -27,7 +27,9 @@ class TransducerArray:
     def __post_init__(self) -> None:
         """Check that the indices point at elements."""
         if self.positions.ndim != 2 or self.positions.shape[1] not in (2, 3):
-            raise ValueError(f"positions must have shape (element, 2 or 3), got {tuple(self.positions.shape)}")
+            raise ValueError(
+                f"positions must have shape (element, 2 or 3), got {tuple(self.positions.shape)}"
+            )
         if not torch.isfinite(self.positions).all():
             raise ValueError("positions hold values that are not finite")
         object.__setattr__(self, "positions", self.positions.double())
@@ -107,12 +109,16 @@ class Spectra:
                 f"got {tuple(self.values.shape)}"
             )
         if self.weights.shape != self.values.shape:
-            raise ValueError(f"weights have shape {tuple(self.weights.shape)}, values {tuple(self.values.shape)}")
+            raise ValueError(
+                f"weights have shape {tuple(self.weights.shape)}, values {tuple(self.values.shape)}"
+            )
         if not torch.isfinite(torch.view_as_real(self.values[self.weights > 0])).all():
             raise ValueError("values with a positive weight must be finite")
 
     @classmethod
-    def of(cls, values: torch.Tensor, frequencies: torch.Tensor, valid: torch.Tensor | None = None) -> "Spectra":
+    def of(
+        cls, values: torch.Tensor, frequencies: torch.Tensor, valid: torch.Tensor | None = None
+    ) -> "Spectra":
         """Spectra in which every finite value of a valid (tx, rx) channel has weight one."""
         usable = torch.isfinite(values.real) & torch.isfinite(values.imag)
         usable = usable if valid is None else usable & valid
@@ -130,7 +136,9 @@ class Spectra:
             nearest = int(distance.argmin())
             if float(distance[nearest]) > 1e-3 * frequency:
                 have = ", ".join(f"{f / 1e3:g}" for f in self.frequencies.tolist())
-                raise ValueError(f"frequency {frequency / 1e3:g} kHz was not recorded; the data hold {have} kHz")
+                raise ValueError(
+                    f"frequency {frequency / 1e3:g} kHz was not recorded; the data hold {have} kHz"
+                )
             index.append(nearest)
         return replace(
             self, values=self.values[index], frequencies=self.frequencies[index], weights=self.weights[index]
@@ -160,7 +168,9 @@ class Traces:
         if not (math.isfinite(self.sampling_frequency) and self.sampling_frequency > 0):
             raise ValueError(f"sampling_frequency must be > 0 Hz, got {self.sampling_frequency:g}")
         if self.valid.shape != self.values.shape[:2]:
-            raise ValueError(f"valid must have shape {tuple(self.values.shape[:2])}, got {tuple(self.valid.shape)}")
+            raise ValueError(
+                f"valid must have shape {tuple(self.values.shape[:2])}, got {tuple(self.valid.shape)}"
+            )
 
     @classmethod
     def of(cls, values: torch.Tensor, start_time: float, sampling_frequency: float) -> "Traces":
@@ -173,7 +183,10 @@ class Traces:
     @property
     def times(self) -> torch.Tensor:
         """Sample times, shape (time,) [s]."""
-        return self.start_time + torch.arange(self.values.shape[2], dtype=torch.float64) / self.sampling_frequency
+        return (
+            self.start_time
+            + torch.arange(self.values.shape[2], dtype=torch.float64) / self.sampling_frequency
+        )
 
 
 @dataclass(frozen=True)
@@ -202,7 +215,9 @@ class Acquisition:
 
     def __post_init__(self) -> None:
         """Check that data and array agree."""
-        n_tx, n_rx = (self.data.values.shape[1:] if isinstance(self.data, Spectra) else self.data.values.shape[:2])
+        n_tx, n_rx = (
+            self.data.values.shape[1:] if isinstance(self.data, Spectra) else self.data.values.shape[:2]
+        )
         if (n_tx, n_rx) != (len(self.array.transmits), len(self.array.receives)):
             raise ValueError(
                 f"the data hold {n_tx} transmits x {n_rx} receives, "
@@ -212,7 +227,9 @@ class Acquisition:
         if speed is not None and not 1000 < speed < 2000:
             raise ValueError(f"water_sound_speed must lie in 1000 to 2000 m/s, got {speed:g}")
 
-    def spectra(self, frequencies: torch.Tensor, window_speed: float = 1540.0, damping: float = 0.0) -> Spectra:
+    def spectra(
+        self, frequencies: torch.Tensor, window_speed: float = 1540.0, damping: float = 0.0
+    ) -> Spectra:
         """The data at chosen frequencies.
 
         Traces are first muted ahead of the geometric arrival at `window_speed` [m/s] by a Gaussian of
@@ -234,7 +251,10 @@ class Acquisition:
         values = torch.stack(
             [
                 signals.fourier_transform(
-                    trace * signals.arrival_window(times, arrival, before).float(), times, frequencies, damping
+                    trace * signals.arrival_window(times, arrival, before).float(),
+                    times,
+                    frequencies,
+                    damping,
                 )
                 for trace, arrival in zip(self.data.values, arrivals, strict=True)
             ],

@@ -20,15 +20,15 @@ from usct import io, signals
 from usct.acquisition import Acquisition, Spectra, TransducerArray
 from usct.config import RunConfig
 from usct.errors import InputError
+from usct.forward.parallel import single_threaded_blas
 from usct.grid import Grid
 from usct.inversion.loop import Discretization, Inversion, State
 from usct.inversion.schedule import Schedule, Stage, continuation
 from usct.medium import Medium
 from usct.misfit.selection import select
-from usct.misfit.spectra import LeastSquares
 from usct.parameterization.pixel import PixelGrid
 from usct.phantom import Phantom
-from usct.reconstruction import Iterate, Reconstruction, Status
+from usct.reconstruction import Iterate, Reconstruction
 from usct.starting.homogeneous import estimate_water_sound_speed
 
 SIMULATION_POINTS_PER_WAVELENGTH = 8.0
@@ -77,7 +77,9 @@ def simulate(
         model = discretization.model(array, phantom.medium, frequency, 0.0)
         nothing = torch.zeros(model.grid.shape, dtype=torch.bool)
         try:
-            rows.append(model.linearize(phantom.medium.resampled(model.grid), frequency, nothing, check=False).data)
+            rows.append(
+                model.linearize(phantom.medium.resampled(model.grid), frequency, nothing, check=False).data
+            )
         except ValueError as error:
             raise InputError(str(error)) from None
     if on_progress:
@@ -92,7 +94,12 @@ def simulate(
     spectra = Spectra.of(values, torch.tensor(list(frequencies), dtype=torch.float64))
     metadata = {"snr_db": str(snr_db), "seed": str(seed), "simulated_by": f"usct {usct.__version__}"}
     return Acquisition(
-        array, spectra, discretization.water_sound_speed, truth=phantom.medium, title=phantom.title, metadata=metadata
+        array,
+        spectra,
+        discretization.water_sound_speed,
+        truth=phantom.medium,
+        title=phantom.title,
+        metadata=metadata,
     )
 
 
@@ -125,11 +132,13 @@ def reconstruct(
     last: Iterate | None = None
     iterates = inversion.iterate(observed, state)
     try:
-        with _termination_as_interrupt():
+        with _termination_as_interrupt(), single_threaded_blas():
             while True:
                 last = next(iterates)
                 if checkpoint is not None:
-                    io.save_arrays(checkpoint, dict(last.arrays), dict(last.texts) | {"fingerprint": fingerprint})
+                    io.save_arrays(
+                        checkpoint, dict(last.arrays), dict(last.texts) | {"fingerprint": fingerprint}
+                    )
                 if on_iterate is not None:
                     on_iterate(last)
     except StopIteration as end:
@@ -157,7 +166,9 @@ def _prepare(acquisition: Acquisition, config: RunConfig) -> tuple[Spectra, floa
             water = estimate_water_sound_speed(spectra, acquisition.array)
             notes["water_sound_speed_source"] = "estimated from neighbouring elements"
         misfit = config.misfit
-        observed = select(spectra, acquisition.array, math.radians(misfit.mute_angle_deg), misfit.outlier_fraction)
+        observed = select(
+            spectra, acquisition.array, math.radians(misfit.mute_angle_deg), misfit.outlier_fraction
+        )
     except ValueError as error:
         raise InputError(str(error)) from None
     return observed, water, notes
@@ -167,8 +178,10 @@ def _frequencies(acquisition: Acquisition, config: RunConfig) -> list[float]:
     """The frequencies asked for, or those recorded, thinned out evenly."""
     if config.schedule.frequencies_mhz is not None:
         return sorted(1e6 * f for f in config.schedule.frequencies_mhz)
-    have = sorted(acquisition.data.frequencies.tolist()) if isinstance(acquisition.data, Spectra) else list(
-        DEFAULT_FREQUENCIES
+    have = (
+        sorted(acquisition.data.frequencies.tolist())
+        if isinstance(acquisition.data, Spectra)
+        else list(DEFAULT_FREQUENCIES)
     )
     most = config.schedule.max_frequencies
     picked = np.unique(np.linspace(0, len(have) - 1, min(most, len(have))).round().astype(int))
@@ -179,7 +192,9 @@ def _audible(spectra: Spectra, config: RunConfig) -> tuple[Spectra, dict[str, st
     """Leave out frequencies at which the source sent next to nothing, or refuse if they were asked for."""
     level = 20 * torch.log10(spectra.values.abs().square().mean(dim=(1, 2)).sqrt().clamp(min=1e-300))
     level = level - level.max()
-    quiet = [f for f, db in zip(spectra.frequencies.tolist(), level.tolist(), strict=True) if db < QUIETEST_BAND_DB]
+    quiet = [
+        f for f, db in zip(spectra.frequencies.tolist(), level.tolist(), strict=True) if db < QUIETEST_BAND_DB
+    ]
     if not quiet:
         return spectra, {}
     names = ", ".join(f"{f / 1e3:g}" for f in quiet)
@@ -210,13 +225,14 @@ def _inversion(acquisition: Acquisition, config: RunConfig, observed: Spectra, w
     background = replace(start, sound_speed=torch.where(region, start.sound_speed, water))
     parameterization = PixelGrid(background, region, bounds.sound_speed)
     discretization = Discretization(
-        grid.points_per_wavelength, bounds.expected, water, grid.pml_cells, _device(config.device),
+        grid.points_per_wavelength,
+        bounds.expected,
+        water,
+        grid.pml_cells,
+        _device(config.device),
         torch.complex64 if config.precision == "mixed" else torch.complex128,
     )
-    return Inversion(
-        array, discretization, LeastSquares(config.misfit.source_weights), parameterization,
-        _schedule(observed, config), image,
-    )
+    return Inversion(array, discretization, parameterization, _schedule(observed, config), image)
 
 
 def _schedule(observed: Spectra, config: RunConfig) -> Schedule:
@@ -224,7 +240,8 @@ def _schedule(observed: Spectra, config: RunConfig) -> Schedule:
     template = Stage(
         (1.0,), optimizer=settings.optimizer, n_inner=settings.inner_iterations, cutoff=settings.cutoff
     )
-    return continuation(tuple(observed.frequencies.tolist()), settings.iterations, template)
+    weights = None if config.misfit.source_weights == "auto" else config.misfit.source_weights
+    return continuation(tuple(observed.frequencies.tolist()), settings.iterations, weights, template)
 
 
 def _device(name: str) -> torch.device:
@@ -235,7 +252,9 @@ def _device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"device {name!r} cannot be used ({reason}); choose auto, cpu or an existing cuda:N") from None
+        raise InputError(
+            f"device {name!r} cannot be used ({reason}); choose auto, cpu or an existing cuda:N"
+        ) from None
     return device
 
 

@@ -34,7 +34,9 @@ class Start(Section):
 class Water(Section):
     """The coupling water."""
 
-    sound_speed: Speed | None = Field(None, description="[m/s]; none: the file's, else estimated from the data.")
+    sound_speed: Speed | None = Field(
+        None, description="[m/s]; none: the file's, else estimated from the data."
+    )
 
 
 class ScheduleSettings(Section):
@@ -44,10 +46,14 @@ class ScheduleSettings(Section):
         None, min_length=1, description="None: those recorded, thinned out."
     )
     max_frequencies: int = Field(7, ge=1, description="How many recorded frequencies to use at most.")
-    iterations: int | None = Field(None, ge=1, description="Updates per frequency; none: about six shared out.")
+    iterations: int | None = Field(
+        None, ge=1, description="Updates per frequency; none: about six shared out."
+    )
     optimizer: Literal["gauss-newton", "conjugate-gradients", "l-bfgs"] = "gauss-newton"
     inner_iterations: int = Field(5, ge=1, description="Conjugate-gradient steps in a Gauss-Newton update.")
-    cutoff: float = Field(0.75, gt=0, le=2, description="Low-pass of the image, as a share of the diffraction limit.")
+    cutoff: float = Field(
+        0.9, gt=0, le=2, description="Low-pass of the image, as a share of the diffraction limit."
+    )
     damping_time_us: float | None = Field(
         None, gt=0, description="Damp traces by exp(-t/tau) [us] and solve at the matching complex frequency."
     )
@@ -56,10 +62,13 @@ class ScheduleSettings(Section):
 class MisfitSettings(Section):
     """How data are compared."""
 
-    source_weights: Literal["transmit", "both", "none"] = Field(
-        "transmit", description="Fit a complex weight for each transmit, each receive too, or none."
+    source_weights: Literal["auto", "transmit", "both", "none"] = Field(
+        "auto",
+        description="Fit a complex weight for each transmit, each receive too, or none; auto: receives later.",
     )
-    mute_angle_deg: float = Field(44.0, ge=0, lt=180, description="Receivers closer to the transmitter are left out.")
+    mute_angle_deg: float = Field(
+        44.0, ge=0, lt=180, description="Receivers closer to the transmitter are left out."
+    )
     outlier_fraction: float = Field(0.01, ge=0, lt=1, description="Share of largest data left out.")
 
 
@@ -68,7 +77,9 @@ class GridSettings(Section):
 
     points_per_wavelength: float = Field(5.5, ge=4, le=20, description="Of the solver's grids.")
     pml_cells: int = Field(10, ge=4, le=60, description="Thickness of the absorbing layers.")
-    image_spacing_mm: float | None = Field(None, gt=0, description="Pixel of the image; none: a sixth wavelength.")
+    image_spacing_mm: float | None = Field(
+        None, gt=0, description="Pixel of the image; none: a sixth wavelength."
+    )
     region_fraction: float = Field(0.91, gt=0, le=1, description="Radius that may change over the ring's.")
 
 
@@ -106,7 +117,9 @@ class RunConfig(Section):
 
 def preset_names() -> tuple[str, ...]:
     """Names of the presets that come with usct."""
-    return tuple(sorted(p.name[:-5] for p in resources.files("usct.presets").iterdir() if p.name.endswith(".toml")))
+    return tuple(
+        sorted(p.name[:-5] for p in resources.files("usct.presets").iterdir() if p.name.endswith(".toml"))
+    )
 
 
 def load_config(preset: str | None, file: Path | None, overrides: Sequence[str]) -> RunConfig:
@@ -146,7 +159,9 @@ def _read(file: Path) -> dict[str, Any]:
 def _parsed(override: str) -> dict[str, Any]:
     key, sign, value = override.partition("=")
     if not sign or not key.strip():
-        raise InputError(f"--set {override!r} is not of the form section.key=value; try schedule.iterations=3")
+        raise InputError(
+            f"--set {override!r} is not of the form section.key=value; try schedule.iterations=3"
+        )
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:

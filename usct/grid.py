@@ -26,7 +26,9 @@ class Grid:
         object.__setattr__(self, "origin", tuple(float(x) for x in self.origin))
         object.__setattr__(self, "spacing", float(self.spacing))
         if len(self.shape) not in (2, 3) or len(self.origin) != len(self.shape):
-            raise ValueError(f"shape and origin must both have 2 or 3 axes, got {self.shape} and {self.origin}")
+            raise ValueError(
+                f"shape and origin must both have 2 or 3 axes, got {self.shape} and {self.origin}"
+            )
         if min(self.shape) < 1:
             raise ValueError(f"shape must be positive on every axis, got {self.shape}")
         if not (math.isfinite(self.spacing) and self.spacing > 0):

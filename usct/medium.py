@@ -68,8 +68,8 @@ class Medium:
     def resampled(self, grid: Grid) -> "Medium":
         """The same medium on another grid; slowness is interpolated, since travel times add up."""
         speed = 1.0 / resample(1.0 / self.sound_speed, self.grid, grid)
-        maps = {
-            name: None if values is None else resample(values, self.grid, grid)
-            for name, values in (("attenuation", self.attenuation), ("density", self.density))
-        }
-        return replace(self, grid=grid, sound_speed=speed, **maps)
+        attenuation, density = (
+            None if values is None else resample(values, self.grid, grid)
+            for values in (self.attenuation, self.density)
+        )
+        return replace(self, grid=grid, sound_speed=speed, attenuation=attenuation, density=density)

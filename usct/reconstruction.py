@@ -16,7 +16,9 @@ class Status(Enum):
 
     RUNNING = "The inversion has not ended yet."
     FINISHED = "Every stage of the schedule was completed."
-    NOT_FINITE = "The inversion stopped because a value became infinite or undefined; the last good image is kept."
+    NOT_FINITE = (
+        "The inversion stopped because a value became infinite or undefined; the last good image is kept."
+    )
     CANCELLED = "The inversion was cancelled; the image of the last complete iteration is kept."
 
 

@@ -1,0 +1,1 @@
+"""Home of the napari plugin; it contributes nothing yet."""

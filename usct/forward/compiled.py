@@ -4,6 +4,7 @@ A CPU wants the opposite of a GPU: no large batches but one front at a time, sma
 Groups that do not depend on each other form a wave; the fronts of a wave are shared out to the threads.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ import numba
 import numpy as np
 import torch
 
+from usct.forward import memory
 from usct.forward.dissection import Child, Group, Plan
 from usct.forward.elimination import Factors
 from usct.forward.parallel import each, shares
@@ -20,7 +22,7 @@ NO_PLACES = np.empty(0, dtype=np.int64)
 NOTHING = np.empty((0, 0, 0), dtype=np.complex128)
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Fronts:
     """The dense blocks of one group: inverses (n, s, s), gains (n, s, b), complements (n, b, b)."""
 
@@ -32,40 +34,51 @@ class _Fronts:
 def eliminate(plan: Plan, couplings: torch.Tensor) -> Factors:
     """Factorise operators that share a grid, shape (freq, 5, ny, nx); see elimination.eliminate."""
     values = couplings.reshape(len(couplings), -1).numpy()
-    inverses = [np.empty((len(values), g.n_fronts, len(g.inner), len(g.inner)), dtype=values.dtype) for g in plan.groups]
-    gains = [np.empty((len(values), g.n_fronts, len(g.inner), len(g.outer)), dtype=values.dtype) for g in plan.groups]
+    sizes = [(g.n_fronts, len(g.inner), len(g.outer)) for g in plan.groups]
+    inverses = _carved([(len(values), n, s, s) for n, s, _ in sizes], values.dtype)
+    gains = _carved([(len(values), n, s, b) for n, s, b in sizes], values.dtype)
+    complements = _carved([(n, b, b) for n, _, b in sizes], values.dtype)
     for number, operator in enumerate(values):
-        fronts = [_Fronts(inverses[g][number], gains[g][number], NOTHING) for g in range(len(plan.groups))]
+        fronts = [
+            _Fronts(*blocks)
+            for blocks in zip(
+                (i[number] for i in inverses), (g[number] for g in gains), complements, strict=True
+            )
+        ]
         _eliminate_one(plan, operator, fronts)
     return Factors([torch.from_numpy(a) for a in inverses], [torch.from_numpy(a) for a in gains])
 
 
-def _eliminate_one(plan: Plan, operator: np.ndarray, fronts: list[_Fronts]) -> None:
-    pending = [0] * len(plan.groups)
-    for group in plan.groups:
-        for child in group.children:
-            pending[child.group] += 1
+def _carved(shapes: Sequence[tuple[int, ...]], dtype: np.dtype) -> list[np.ndarray]:
+    """Arrays of the given shapes, carved from one block of memory."""
+    bounds = np.cumsum([0] + [math.prod(shape) for shape in shapes])
+    block = memory.empty((int(bounds[-1]),), dtype)
+    return [block[a:b].reshape(shape) for a, b, shape in zip(bounds[:-1], bounds[1:], shapes, strict=True)]
 
+
+def _eliminate_one(plan: Plan, operator: np.ndarray, fronts: list[_Fronts]) -> None:
     def work(piece: tuple[int, slice]) -> None:
         number, share = piece
         group, mine = plan.groups[number], fronts[number]
         children = [_handed(fronts, child, group.n_fronts) for child in group.children]
         one, two = (*children, (NOTHING, NO_PLACES), (NOTHING, NO_PLACES))[:2]
         _eliminate_fronts(
-            operator, group.rows, group.columns, group.couplings, group.offsets, *one, *two,
-            mine.inverse, mine.gain, mine.complement, share.start, share.stop,
+            operator,
+            group.rows,
+            group.columns,
+            group.couplings,
+            group.offsets,
+            *one,
+            *two,
+            mine.inverse,
+            mine.gain,
+            mine.complement,
+            share.start,
+            share.stop,
         )
 
     for wave in plan.waves:
-        for number in wave:
-            b = len(plan.groups[number].outer)
-            fronts[number].complement = np.empty((plan.groups[number].n_fronts, b, b), dtype=np.complex128)
         each(work, _pieces(plan, wave, [np.arange(plan.groups[n].n_fronts) for n in wave]))
-        for number in wave:
-            for child in plan.groups[number].children:
-                pending[child.group] -= 1
-                if not pending[child.group]:
-                    fronts[child.group].complement = NOTHING
 
 
 def _handed(fronts: list[_Fronts], child: Child, n_fronts: int) -> tuple[np.ndarray, np.ndarray]:
@@ -100,7 +113,20 @@ def _add_child(complement, places, s, own, coupling, outer):  # type: ignore[no-
 
 @numba.njit(cache=True, nogil=True)
 def _eliminate_fronts(  # type: ignore[no-untyped-def] # compiled
-    values, rows, columns, couplings, offsets, child_1, places_1, child_2, places_2, inverse, gain, complement, first, last
+    values,
+    rows,
+    columns,
+    couplings,
+    offsets,
+    child_1,
+    places_1,
+    child_2,
+    places_2,
+    inverse,
+    gain,
+    complement,
+    first,
+    last,
 ):
     s, b = gain.shape[1], gain.shape[2]
     own = np.empty((s, s), dtype=np.complex128)
@@ -155,10 +181,14 @@ def substitute(
             each(work, _pieces(plan, wave, [needed[number] for number in wave]))
 
 
-def _add(group: Group, activity: Activity, solved: torch.Tensor, fronts: np.ndarray, field: np.ndarray) -> None:
+def _add(
+    group: Group, activity: Activity, solved: torch.Tensor, fronts: np.ndarray, field: np.ndarray
+) -> None:
     active = np.flatnonzero(np.isin(activity.fronts, fronts))
     if len(active):
-        _add_solved(solved.numpy(), activity.columns, group.offsets[activity.fronts], group.inner, active, field)
+        _add_solved(
+            solved.numpy(), activity.columns, group.offsets[activity.fronts], group.inner, active, field
+        )
 
 
 @numba.njit(cache=True, nogil=True)
@@ -187,39 +217,3 @@ def _add_solved(values, columns, offsets, inner, active, field):  # type: ignore
             if column >= 0:
                 for i in range(len(inner)):
                     field[offsets[front] + inner[i], column] += values[front, i, slot]
-
-
-def restrict(
-    fields: torch.Tensor, cells: torch.Tensor, n_columns: int, weights: tuple[float, float, float], storage: torch.dtype
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Fields and mass-weighted fields at some cells; see born.restrict."""
-    shape = (len(cells), fields.shape[1])
-    # NumPy asks the system for huge pages, without which fresh memory of this size costs more than the work.
-    kept, spread = (np.empty(shape, dtype=np.complex64 if storage == torch.complex64 else np.complex128) for _ in range(2))
-    field, index = fields.numpy(), cells.numpy()
-    each(
-        lambda share: _restrict_cells(field, index, n_columns, *weights, kept, spread, share.start, share.stop),
-        shares(len(index)),
-    )
-    return torch.from_numpy(kept), torch.from_numpy(spread)
-
-
-@numba.njit(cache=True, nogil=True)
-def _restrict_cells(field, cells, nx, centre, edge, corner, kept, spread, first, last):  # type: ignore[no-untyped-def] # compiled
-    n, columns = field.shape
-    for number in range(first, last):
-        cell = cells[number]
-        y, x = cell // nx, cell % nx
-        total = np.zeros(columns, dtype=np.complex128)
-        for dy in range(-1, 2):
-            for dx in range(-1, 2):
-                if 0 <= y + dy < n // nx and 0 <= x + dx < nx:
-                    row = field[cell + dy * nx + dx]
-                    steps = abs(dy) + abs(dx)
-                    weight = centre if steps == 0 else (edge if steps == 1 else corner)
-                    for j in range(columns):
-                        total[j] += weight * row[j]
-        row = field[cell]
-        for j in range(columns):
-            kept[number, j] = row[j]
-            spread[number, j] = total[j]

@@ -85,7 +85,8 @@ class Plan:
         for group in self.groups:
             height.append(1 + max((height[child.group] for child in group.children), default=-1))
         return tuple(
-            tuple(number for number, its in enumerate(height) if its == wave) for wave in range(max(height) + 1)
+            tuple(number for number, its in enumerate(height) if its == wave)
+            for wave in range(max(height) + 1)
         )
 
 
@@ -129,9 +130,20 @@ def dissect(shape: tuple[int, int], leaf_width: int = LEAF_WIDTH) -> Plan:
             for side, (child, dy, dx) in enumerate(_split(key, leaf_width))
         )
         rows, columns, couplings = _couplings(inner, outer, shape)
-        flat_inner, flat_outer = (np.array([y * shape[1] + x for y, x in n], dtype=np.int64) for n in (inner, outer))
+        flat_inner, flat_outer = (
+            np.array([y * shape[1] + x for y, x in n], dtype=np.int64) for n in (inner, outer)
+        )
         groups.append(
-            Group(key[:2], flat_inner, flat_outer, np.concatenate(offsets[key]), rows, columns, couplings, children)
+            Group(
+                key[:2],
+                flat_inner,
+                flat_outer,
+                np.concatenate(offsets[key]),
+                rows,
+                columns,
+                couplings,
+                children,
+            )
         )
     return Plan(shape, tuple(groups))
 

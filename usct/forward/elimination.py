@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from usct.forward.dissection import Group, Plan
+from usct.forward.dissection import Plan
 from usct.forward.sources import Activity
 
 CHUNK_BYTES = 256 * 2**20
@@ -46,7 +46,7 @@ def eliminate(plan: Plan, couplings: torch.Tensor) -> Factors:
     device, dtype = couplings.device, couplings.dtype
     inverses: list[torch.Tensor] = []
     gains: list[torch.Tensor] = []
-    complements: list[torch.Tensor | None] = []
+    complements: list[torch.Tensor] = []
     last_use = {child.group: number for number, group in enumerate(plan.groups) for child in group.children}
     for number, group in enumerate(plan.groups):
         s, b = len(group.inner), len(group.outer)
@@ -61,7 +61,7 @@ def eliminate(plan: Plan, couplings: torch.Tensor) -> Factors:
             places = _index(child.places, device)
             front[:, :, places[:, None], places] += handed[:, child.start : child.start + group.n_fronts]
             if last_use[child.group] == number:
-                complements[child.group] = None
+                complements[child.group] = couplings.new_empty(0)
         inverse = torch.linalg.inv(front[..., :s, :s])
         coupling = front[..., :s, s:]
         gain = inverse @ coupling
@@ -89,7 +89,9 @@ def gather(
     solved: list[torch.Tensor] = []
     handed: list[torch.Tensor] = []
     device = weights.device
-    for group, activity, inverse, gain in zip(plan.groups, activities, factors.inverses, factors.gains, strict=True):
+    for group, activity, inverse, gain in zip(
+        plan.groups, activities, factors.inverses, factors.gains, strict=True
+    ):
         s, b = len(group.inner), len(group.outer)
         n_active, n_slots = activity.columns.shape
         load = weights.new_zeros(len(weights), n_active, s + b, n_slots + 1)
@@ -97,7 +99,9 @@ def gather(
         frequency = torch.arange(len(weights), device=device)[:, None].expand(-1, len(entry))
         load.index_put_((frequency, front, place, slot), weights[:, entry], accumulate=True)
         for inflow in activity.inflows:
-            parents, places, slots = (_index(i, device) for i in (inflow.parents, inflow.places, inflow.slots))
+            parents, places, slots = (
+                _index(i, device) for i in (inflow.parents, inflow.places, inflow.slots)
+            )
             where = (slice(None), parents[:, None, None], places[None, :, None], slots[:, None, :])
             load[where] = load[where] + handed[inflow.child][:, _index(inflow.picked, device)]
         fronts = _index(activity.fronts, device)

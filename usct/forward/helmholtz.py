@@ -11,14 +11,18 @@ from usct.acquisition import TransducerArray
 from usct.forward import stencil
 from usct.forward.base import ForwardModel
 from usct.forward.born import LinearizedForward
+from usct.forward.parallel import single_threaded_blas
 from usct.forward.pml import stretching
-from usct.forward.sampling import PATCH_WIDTH, sample_elements
+from usct.forward.sampling import sample_elements
 from usct.forward.solver import Executor, factorise
-from usct.forward.sources import SparseSources, trace
+from usct.forward.sources import SparseSources
 from usct.grid import Grid
 from usct.medium import Medium
 
 LEAST_POINTS_PER_WAVELENGTH = 3.5
+LARGEST_RESIDUAL = 1e-8
+LEAF_WIDTHS = (6, 7, 5, 9)
+"""Dissections to try, in this order."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,8 @@ class Helmholtz(ForwardModel):
         if medium.grid != self.grid:
             raise ValueError("the medium must be on the forward model's grid; use Medium.resampled")
         squared = self.squared_slowness(medium, frequency).detach()
-        return self._linearize(squared, self._buoyancy(medium), frequency, region, check)
+        with single_threaded_blas():
+            return self._linearize(squared, self._buoyancy(medium), frequency, region, check)
 
     def squared_slowness(self, medium: Medium, frequency: float) -> torch.Tensor:
         """Squared complex slowness on the padded grid, differentiable, shape of `padded` [s^2/m^2]."""
@@ -129,17 +134,34 @@ class Helmholtz(ForwardModel):
         omega = complex(2 * math.pi * frequency, -self.damping)
         phase = omega * self.grid.spacing
         scheme = stencil.fit_stencil(*self.speed_range, frequency, self.grid.spacing)
-        padded = self.padded
-        stretch = tuple(
-            stretching(n, self.pml_cells, self.grid.spacing, omega, self.water_sound_speed) for n in padded.shape
+        stretch_y, stretch_x = (
+            stretching(n, self.pml_cells, self.grid.spacing, omega, self.water_sound_speed)
+            for n in self.padded.shape
         )
         squared_phase = (squared_slowness.to(torch.complex128) * phase**2).to(self.device)
-        couplings = stencil.assemble(
-            scheme, squared_phase, (stretch[0], stretch[1]), None if buoyancy is None else buoyancy.to(squared_phase)
-        )
-        factorization = factorise(couplings[None], self.executor)
+        buoyancy = None if buoyancy is None else buoyancy.to(squared_phase)
+        couplings = stencil.assemble(scheme, squared_phase, (stretch_y, stretch_x), buoyancy)
         wavenumber = 2 * math.pi * frequency / self.water_sound_speed
-        sampling = sample_elements(padded, self.array.positions, wavenumber)
+        sampling = sample_elements(self.padded, self.array.positions, wavenumber)
+        cells, wanted = self._cells(region)
+        wanted.reshape(-1)[sampling.nodes.reshape(-1)] = True
+        fields, residual = self._solve(couplings, sampling, wanted.numpy(), check)
+        factor = scheme.source_factor(wavenumber * self.grid.spacing)
+        weight = (stretch_y[1::2, None] * stretch_x[None, 1::2]).to(squared_phase) * (0.5 * factor * phase**2)
+        weight = (weight if buoyancy is None else weight * buoyancy).reshape(-1)[cells.to(self.device)]
+        data = factor * sampling.sample(fields)
+        return LinearizedForward.of(
+            fields, scheme, self.padded.shape, cells, weight, data, self.array, residual, self.storage
+        )
+
+    def _solve(
+        self, couplings: torch.Tensor, sampling: Sampling, wanted: np.ndarray, check: bool
+    ) -> tuple[torch.Tensor, float]:
+        """Fields of all elements, and the relative residual of the wave equation.
+
+        A front whose box resonates at this frequency amplifies rounding. That shows in the residual, and
+        other boxes resonate elsewhere: so the grid is dissected anew until the residual is small.
+        """
         n_elements, width = sampling.nodes.shape
         # The operator stands for h^2 (laplacian + k^2) and a point source for a delta over one cell, hence -1.
         sources = SparseSources(
@@ -148,21 +170,15 @@ class Helmholtz(ForwardModel):
             -sampling.weights.reshape(-1).numpy(),
             n_elements,
         )
-        activities = trace(factorization.plan, sources)
-        cells, wanted = self._cells(region)
-        wanted.reshape(-1)[sampling.nodes.reshape(-1)] = True
-        fields = factorization.solve(sources, None, wanted.numpy(), activities)[0]
         residual = math.nan
-        if check:
-            weights = torch.from_numpy(sources.weights)[None]
-            residual = factorization.residual(sources, weights, activities)
-        factor = scheme.source_factor(wavenumber * self.grid.spacing)
-        stretched = (stretch[0][1::2, None] * stretch[1][None, 1::2]).to(self.device)
-        sensitivity = 0.5 * phase**2 * (stretched if buoyancy is None else stretched * buoyancy.to(stretched))
-        return LinearizedForward.of(
-            fields, scheme, padded.shape, cells, factor * sensitivity.reshape(-1)[cells.to(self.device)],
-            factor * sampling.sample(fields), self.array, residual, self.storage,
-        )
+        for leaf_width in LEAF_WIDTHS:
+            factorization = factorise(couplings[None], self.executor, leaf_width)
+            if not check:
+                break
+            residual = factorization.residual(sources, torch.from_numpy(sources.weights)[None])
+            if residual <= LARGEST_RESIDUAL:
+                break
+        return factorization.solve(sources, None, wanted)[0], residual
 
     def _cells(self, region: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
         """Flat padded indices of the region, and a padded map of where fields are needed for it."""
@@ -178,7 +194,11 @@ class _Data(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, squared_slowness: torch.Tensor, buoyancy: torch.Tensor | None, frequency: float, model: Helmholtz
+        ctx: Any,
+        squared_slowness: torch.Tensor,
+        buoyancy: torch.Tensor | None,
+        frequency: float,
+        model: Helmholtz,
     ) -> torch.Tensor:
         """Solve and keep the fields."""
         ctx.linearized = model._linearize(squared_slowness.detach(), buoyancy, frequency, None, check=False)

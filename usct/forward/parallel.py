@@ -6,9 +6,11 @@ busy machine. Here the pieces are the unit of parallelism and BLAS keeps to the 
 
 import functools
 import os
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import threadpoolctl
 import torch
@@ -31,12 +33,41 @@ def _pool() -> ThreadPoolExecutor:
 
 @functools.cache
 def _libraries() -> threadpoolctl.ThreadpoolController:
+    # A controller governs the libraries that are loaded when it is made; compiled code calls SciPy's.
+    import scipy.linalg.cython_blas  # noqa: F401
+
     return threadpoolctl.ThreadpoolController()
+
+
+_depth = 0
+_original: list[Any] = []
+_lock = threading.Lock()
+
+
+@contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """Keep BLAS to the calling thread; may be nested, and only the outermost one costs anything.
+
+    Giving BLAS its threads back wakes one that spins for a while, so whoever runs many pieces of work in a row
+    should enter this once around all of them.
+    """
+    global _depth  # noqa: PLW0603 # counts users of a setting that is global to the process
+    with _lock:
+        _depth += 1
+        if _depth == 1:
+            _original.append(_libraries().limit(limits=1, user_api="blas"))
+    try:
+        yield
+    finally:
+        with _lock:
+            _depth -= 1
+            if _depth == 0:
+                _original.pop().restore_original_limits()
 
 
 def each(work: Callable[[Piece], Result], pieces: Iterable[Piece]) -> list[Result]:
     """Call `work` with every piece, in parallel; results come in the order of the pieces."""
-    with _libraries().limit(limits=1, user_api="blas"):
+    with single_threaded_blas():
         return list(map(work, pieces)) if n_threads() == 1 else list(_pool().map(work, pieces))
 
 

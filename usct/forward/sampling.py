@@ -60,7 +60,9 @@ def sample_elements(grid: Grid, positions: torch.Tensor, wavenumber: float) -> S
             f"element {worst} at (y, x) = ({y:.1f}, {x:.1f}) mm lies outside the grid or within "
             f"{PATCH_WIDTH // 2} cells of its rim; use a larger grid"
         )
-    steps = torch.stack(torch.meshgrid(*[torch.arange(PATCH_WIDTH)] * 2, indexing="ij"), dim=-1).reshape(-1, 2)
+    steps = torch.stack(torch.meshgrid(*[torch.arange(PATCH_WIDTH)] * 2, indexing="ij"), dim=-1).reshape(
+        -1, 2
+    )
     patch = corner[:, None, :] + steps
     angle = torch.arange(N_DIRECTIONS, dtype=torch.float64) * (2 * torch.pi / N_DIRECTIONS)
     waves = wavenumber * grid.spacing * torch.stack([torch.sin(angle), torch.cos(angle)])

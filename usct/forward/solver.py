@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 import torch
 
-from usct.forward import elimination, stencil
-from usct.forward.dissection import Plan, dissect
+from usct.forward import elimination, memory, stencil
+from usct.forward.dissection import LEAF_WIDTH, Plan, dissect
 from usct.forward.sources import Activity, SparseSources, trace
 
 Executor = Literal["auto", "torch", "compiled"]
@@ -33,7 +33,10 @@ class Factorization:
     executor: ModuleType
 
     def solve(
-        self, sources: SparseSources, weights: torch.Tensor | None = None, region: np.ndarray | None = None,
+        self,
+        sources: SparseSources,
+        weights: torch.Tensor | None = None,
+        region: np.ndarray | None = None,
         activities: Sequence[Activity] | None = None,
     ) -> torch.Tensor:
         """Solve A u = f for every column.
@@ -61,7 +64,9 @@ class Factorization:
         self.executor.substitute(self.plan, activities, self.factors, solved, fields, needed)
         return fields
 
-    def residual(self, sources: SparseSources, weights: torch.Tensor, activities: Sequence[Activity]) -> float:
+    def residual(
+        self, sources: SparseSources, weights: torch.Tensor, activities: Sequence[Activity]
+    ) -> float:
         """Relative residual |A u - f| / |f| over the whole grid, for two random mixtures of the sources.
 
         Mixing is linear, so a front that amplifies rounding shows in every mixture; checking two columns on
@@ -75,7 +80,9 @@ class Factorization:
         )
         fields = self.solve(mixed, mixed_weights)
         worst = 0.0
-        for operator, field, weight in zip(self.couplings, fields, mixed_weights.to(self.couplings), strict=True):
+        for operator, field, weight in zip(
+            self.couplings, fields, mixed_weights.to(self.couplings), strict=True
+        ):
             wanted = torch.zeros_like(field)
             where = tuple(torch.from_numpy(index).to(field.device) for index in (mixed.nodes, mixed.columns))
             wanted.index_put_(where, weight, accumulate=True)
@@ -85,30 +92,35 @@ class Factorization:
         return worst
 
 
-def factorise(couplings: torch.Tensor, executor: Executor = "auto") -> Factorization:
+def factorise(
+    couplings: torch.Tensor, executor: Executor = "auto", leaf_width: int = LEAF_WIDTH
+) -> Factorization:
     """Factorise operators on one grid.
 
     Args:
         couplings: Shape (freq, 5, ny, nx), complex.
         executor: `torch` runs anywhere; `compiled` needs a CPU and complex128; `auto` picks.
+        leaf_width: Size of the boxes that are eliminated at once; it moves all separators.
 
     Raises:
         ValueError: If the compiled executor is asked for what it cannot do.
     """
     fits = couplings.device.type == "cpu" and couplings.dtype == torch.complex128
     if executor == "compiled" and not fits:
-        raise ValueError(f"executor 'compiled' needs complex128 on a CPU, got {couplings.dtype} on {couplings.device}")
+        raise ValueError(
+            f"executor 'compiled' needs complex128 on a CPU, got {couplings.dtype} on {couplings.device}"
+        )
     module: ModuleType = elimination
     if fits and executor != "torch":
         from usct.forward import compiled
 
         module = compiled
-    plan = dissect((int(couplings.shape[2]), int(couplings.shape[3])))
+    plan = dissect((int(couplings.shape[2]), int(couplings.shape[3])), leaf_width)
     return Factorization(plan, couplings, module.eliminate(plan, couplings), module)
 
 
 def _empty(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-    """Uninitialised memory; on a CPU from NumPy, which asks the system for huge pages (ten times cheaper)."""
+    """Uninitialised memory, on a CPU used again."""
     if like.device.type == "cpu" and like.dtype == torch.complex128:
-        return torch.from_numpy(np.empty(shape, dtype=np.complex128))
+        return torch.from_numpy(memory.empty(shape, np.complex128))
     return torch.empty(shape, dtype=like.dtype, device=like.device)

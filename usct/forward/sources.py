@@ -80,7 +80,9 @@ def trace(plan: Plan, sources: SparseSources) -> tuple[Activity, ...]:
         active = np.searchsorted(fronts, own_pairs // k)
         entries = np.stack([active, owner_place[sources.nodes[own]], slot[at], own])
         inflows = tuple(
-            _inflow(activities[child.group], child.group, child.start, child.places, group, fronts, here, slot, k)
+            _inflow(
+                activities[child.group], child.group, child.start, child.places, group, fronts, here, slot, k
+            )
             for child in group.children
         )
         pairs.append(here)

@@ -145,7 +145,9 @@ def _add_stiffness(
     those of the two neighbouring lines (the rest): each pairing is symmetric, so their sum is.
     """
     _, ny, nx = couplings.shape
-    own = straight * stretch_y[1::2, None] / stretch_x[None, 0::2]  # (ny, nx + 1): edges left of each node, and the last
+    own = (
+        straight * stretch_y[1::2, None] / stretch_x[None, 0::2]
+    )  # (ny, nx + 1): edges left of each node, and the last
     beside = 0.5 * (1 - straight) * stretch_y[2:-1:2, None] / stretch_x[None, 0::2]  # (ny - 1, nx + 1)
     if buoyancy is not None:
         on_edges = 0.5 * (buoyancy[1:-1, 1:] + buoyancy[1:-1, :-1])

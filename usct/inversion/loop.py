@@ -52,11 +52,18 @@ class Discretization:
         margin = ELEMENT_MARGIN_CELLS * spacing
         shape = tuple(math.ceil((b - a + 2 * margin) / spacing) + 1 for a, b in zip(low, high, strict=True))
         grid = Grid(
-            shape, spacing,
+            shape,
+            spacing,
             tuple(0.5 * (a + b - (n - 1) * spacing) for a, b, n in zip(low, high, shape, strict=True)),
         )
         return Helmholtz(
-            grid, array, (slowest, fastest), self.water_sound_speed, self.pml_cells, damping, self.device,
+            grid,
+            array,
+            (slowest, fastest),
+            self.water_sound_speed,
+            self.pml_cells,
+            damping,
+            self.device,
             storage=self.storage,
         )
 
@@ -85,10 +92,15 @@ class State:
         """The state as arrays and texts, for a checkpoint."""
         arrays = {"parameters": self.parameters} | {f"memory.{name}": v for name, v in self.memory.items()}
         for name in (f.name for f in fields(Record) if f.name != "stage"):
-            arrays[f"history.{name}"] = torch.tensor([asdict(r)[name] for r in self.history], dtype=torch.float64)
+            arrays[f"history.{name}"] = torch.tensor(
+                [asdict(r)[name] for r in self.history], dtype=torch.float64
+            )
         stages = "\n".join(record.stage for record in self.history)
         return arrays, {
-            "stage": str(self.stage), "iteration": str(self.iteration), "done": str(int(self.done)), "stages": stages,
+            "stage": str(self.stage),
+            "iteration": str(self.iteration),
+            "done": str(int(self.done)),
+            "stages": stages,
         }
 
     @classmethod
@@ -103,7 +115,11 @@ class State:
             history.append(Record(stage=stage, **values))
         memory = {n.removeprefix("memory."): v for n, v in arrays.items() if n.startswith("memory.")}
         return cls(
-            int(texts["stage"]), int(texts["iteration"]), arrays["parameters"], memory, tuple(history),
+            int(texts["stage"]),
+            int(texts["iteration"]),
+            arrays["parameters"],
+            memory,
+            tuple(history),
             texts["done"] == "1",
         )
 
@@ -116,7 +132,6 @@ class Inversion:
     Args:
         array: Elements.
         discretization: How forward models are built.
-        misfit: How data are compared.
         parameterization: What makes the medium; it starts from where it stands.
         schedule: Stages.
         grid: Grid of the images that are handed out.
@@ -126,7 +141,6 @@ class Inversion:
         self,
         array: TransducerArray,
         discretization: Discretization,
-        misfit: LeastSquares,
         parameterization: Parameterization,
         schedule: Schedule,
         grid: Grid,
@@ -135,7 +149,6 @@ class Inversion:
             raise ValueError("the schedule is empty; give at least one frequency")
         self.array = array
         self.discretization = discretization
-        self.misfit = misfit
         self.parameterization = parameterization
         self.schedule = schedule
         self.grid = grid
@@ -150,7 +163,9 @@ class Inversion:
             except StopIteration as end:
                 return end.value
 
-    def iterate(self, observed: Spectra, state: State | None = None) -> Generator[Iterate, None, Reconstruction]:
+    def iterate(
+        self, observed: Spectra, state: State | None = None
+    ) -> Generator[Iterate, None, Reconstruction]:
         """Run the schedule, yielding after every model update and returning the reconstruction.
 
         Closing the generator between two iterates cancels the run; the last iterate's medium is the image.
@@ -165,7 +180,8 @@ class Inversion:
         status = Status.FINISHED
         while state.stage < len(self.schedule):
             if not state.done:
-                for state in self._stage(observed, state, clock):
+                for updated in self._stage(observed, state, clock):
+                    state = updated
                     yield self._iterate(state)
                     if not math.isfinite(state.history[-1].objective):
                         status = Status.NOT_FINITE
@@ -187,13 +203,24 @@ class Inversion:
             before, point = point, self._update(objective, optimizer, stage, point)
             step = self._rms_change(before.parameters, point.parameters)
             record = Record(
-                stage.name, max(stage.frequencies), len(state.history) + 1, 2 * point.value, step,
-                point.solver_residual, solved_before + objective.n_solves, time.perf_counter() - clock,
+                stage.name,
+                max(stage.frequencies),
+                len(state.history) + 1,
+                2 * point.value,
+                step,
+                point.solver_residual,
+                solved_before + objective.n_solves,
+                time.perf_counter() - clock,
             )
             gained = before.value - point.value
             done = iteration + 1 == stage.n_iterations or not gained > stage.tolerance * before.value
             state = State(
-                state.stage, iteration + 1, point.parameters, optimizer.memory(), (*state.history, record), done
+                state.stage,
+                iteration + 1,
+                point.parameters,
+                optimizer.memory(),
+                (*state.history, record),
+                done,
             )
             yield state
             if done:
@@ -202,7 +229,9 @@ class Inversion:
     def _update(self, objective: Objective, optimizer: Optimizer, stage: Stage, point: Point) -> Point:
         """One step, halved while it raises the objective; without a better point the old one stays."""
         wavenumber = 2 * math.pi * max(stage.frequencies) / self.discretization.water_sound_speed
-        step = optimizer.step(point, lambda v: self.parameterization.precondition(v, 2 * stage.cutoff * wavenumber))
+        step = optimizer.step(
+            point, lambda v: self.parameterization.precondition(v, 2 * stage.cutoff * wavenumber)
+        )
         for halving in range(MAX_HALVINGS + 1):
             if not torch.isfinite(step).all():
                 break
@@ -219,7 +248,7 @@ class Inversion:
         data = observed.at(torch.tensor(stage.frequencies, dtype=torch.float64))
         medium = self._medium()
         models = [self.discretization.model(self.array, medium, f, data.damping) for f in stage.frequencies]
-        return Objective(models, data, self.misfit, self.parameterization)
+        return Objective(models, data, LeastSquares(stage.source_weights), self.parameterization)
 
     def _iterate(self, state: State) -> Iterate:
         done = sum(s.work * s.n_iterations for s in self.schedule[: state.stage])

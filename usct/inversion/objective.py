@@ -41,7 +41,9 @@ class Point:
 
     def curvature(self, direction: torch.Tensor) -> torch.Tensor:
         """Gauss-Newton product with a change of the parameters, shape (parameter,)."""
-        return self._pull(tuple(r.adjoint(change) for r, change in zip(self.residuals, self._push(direction), strict=True)))
+        return self._pull(
+            tuple(r.adjoint(change) for r, change in zip(self.residuals, self._push(direction), strict=True))
+        )
 
     def quadratic(self, direction: torch.Tensor) -> float:
         """Curvature along a direction, direction^T H direction; half the price of the product."""
@@ -54,7 +56,9 @@ class Point:
         """Changes of the residuals for a change of the parameters."""
         return [
             residual.apply(linearized.apply(self.objective.change(self.parameters, direction, number)))
-            for number, (residual, linearized) in enumerate(zip(self.residuals, self.linearizations, strict=True))
+            for number, (residual, linearized) in enumerate(
+                zip(self.residuals, self.linearizations, strict=True)
+            )
         ]
 
     def _pull(self, adjoint_sources: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -73,7 +77,11 @@ class Objective:
     """
 
     def __init__(
-        self, models: Sequence[Helmholtz], observed: Spectra, misfit: LeastSquares, parameterization: Parameterization
+        self,
+        models: Sequence[Helmholtz],
+        observed: Spectra,
+        misfit: LeastSquares,
+        parameterization: Parameterization,
     ) -> None:
         self.models = tuple(models)
         self.observed = observed
@@ -133,7 +141,9 @@ class Objective:
             total += parameters_to_vector(pulled)
         return total / len(linearizations)
 
-    def _squared_slowness(self, parameters: torch.Tensor, number: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    def _squared_slowness(
+        self, parameters: torch.Tensor, number: int
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         vector_to_parameters(parameters, self.parameterization.parameters())
         model = self.models[number]
         medium = self.parameterization(model.grid)

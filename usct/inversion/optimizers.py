@@ -121,7 +121,10 @@ class LimitedMemoryBFGS(Optimizer):
         memory = self._memory
         steps, changes = memory.get("steps"), memory.get("changes")
         if "gradient" in memory:
-            newest = (point.parameters - memory["parameters"])[None], (point.gradient - memory["gradient"])[None]
+            newest = (
+                (point.parameters - memory["parameters"])[None],
+                (point.gradient - memory["gradient"])[None],
+            )
             if torch.dot(newest[0][0], newest[1][0]) > 0:
                 steps = newest[0] if steps is None else torch.cat([steps, newest[0]])[-self.N_PAIRS :]
                 changes = newest[1] if changes is None else torch.cat([changes, newest[1]])[-self.N_PAIRS :]
@@ -156,7 +159,10 @@ def _to_minimum(point: Point, direction: torch.Tensor) -> torch.Tensor:
 
 
 def _two_loops(
-    gradient: torch.Tensor, steps: torch.Tensor | None, changes: torch.Tensor | None, precondition: Preconditioner
+    gradient: torch.Tensor,
+    steps: torch.Tensor | None,
+    changes: torch.Tensor | None,
+    precondition: Preconditioner,
 ) -> torch.Tensor:
     if steps is None or changes is None:
         return precondition(gradient)

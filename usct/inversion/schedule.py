@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from usct.misfit.spectra import SourceWeights
+
 OptimizerName = Literal["gauss-newton", "conjugate-gradients", "l-bfgs"]
 
 
@@ -17,14 +19,16 @@ class Stage:
         n_inner: Conjugate-gradient steps inside each Gauss-Newton update; few of them regularise.
         cutoff: Highest object wavenumber kept, as a share of the diffraction limit 2 k [1].
         tolerance: The stage ends when an update lowers the objective by less than this share [1].
+        source_weights: Which unknown weights the misfit fits.
     """
 
     frequencies: tuple[float, ...]
     n_iterations: int = 2
     optimizer: OptimizerName = "gauss-newton"
     n_inner: int = 5
-    cutoff: float = 0.75
+    cutoff: float = 0.9
     tolerance: float = 2e-3
+    source_weights: SourceWeights = "transmit"
 
     def __post_init__(self) -> None:
         """Refuse stages that cannot run."""
@@ -54,14 +58,31 @@ class Stage:
 Schedule = tuple[Stage, ...]
 
 
-def continuation(frequencies: tuple[float, ...], n_iterations: int | None, template: Stage) -> Schedule:
+def continuation(
+    frequencies: tuple[float, ...],
+    n_iterations: int | None,
+    source_weights: SourceWeights | None,
+    template: Stage,
+) -> Schedule:
     """One stage for each frequency, from the lowest up.
+
+    Receives' weights would explain delays that a poor start model leaves, so unless told otherwise the first
+    stage fits transmits' weights alone and the later ones both; a single frequency gets one stage of each.
 
     Args:
         frequencies: Frequencies [Hz].
         n_iterations: Updates per frequency; by default two, or more where there are few frequencies to share
             the work: about six in all.
+        source_weights: Which weights to fit in all stages, or None for the rule above.
         template: Everything else.
     """
     count = n_iterations or max(2, -(-6 // len(frequencies)))
-    return tuple(replace(template, frequencies=(f,), n_iterations=count) for f in sorted(frequencies))
+    ordered = sorted(frequencies)
+    stages = [replace(template, frequencies=(f,), n_iterations=count) for f in ordered]
+    if source_weights is not None:
+        return tuple(replace(stage, source_weights=source_weights) for stage in stages)
+    if len(stages) == 1 and count > 1:
+        first = (count + 1) // 2
+        stages = [replace(stages[0], n_iterations=first), replace(stages[0], n_iterations=count - first)]
+    later = [replace(stage, source_weights="both") for stage in stages[1:]]
+    return (replace(stages[0], source_weights="transmit"), *later)

@@ -97,7 +97,7 @@ def _best_weights(predicted: torch.Tensor, observed: torch.Tensor, weights: torc
 
 
 def _receive_weights(predicted: torch.Tensor, observed: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Receives' weights of unit mean by alternating least squares, each transmit scaled to its weight, shape (1, rx)."""
+    """Receives' weights of unit mean, by alternating least squares with the transmits', shape (1, rx)."""
     receive = predicted.new_ones(1, predicted.shape[1])
     for _ in range(N_ALTERNATIONS):
         source = _best_weights(receive * predicted, observed, weights)

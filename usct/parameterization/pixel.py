@@ -69,7 +69,10 @@ class PixelGrid(Parameterization):
         beyond is noise, and the end itself rings (Ali et al., IEEE Trans. Med. Imaging 43 (2024) 3988).
         """
         image = gradient.reshape(self.grid.shape) * self.region
-        axes = [2 * torch.pi * torch.fft.fftfreq(n, self.grid.spacing, dtype=torch.float64) for n in self.grid.shape]
+        axes = [
+            2 * torch.pi * torch.fft.fftfreq(n, self.grid.spacing, dtype=torch.float64)
+            for n in self.grid.shape
+        ]
         radius = torch.stack(torch.meshgrid(*axes, indexing="ij")).square().sum(dim=0).sqrt()
         edge = ((radius / cutoff - 1.0) / 0.1 + 0.5).clamp(0, 1)
         passed = 0.5 * (1 + torch.cos(torch.pi * edge)).to(image.device)

@@ -33,7 +33,9 @@ def estimate_water_sound_speed(spectra: Spectra, array: TransducerArray) -> floa
     angles = array.opening_angles()
     near = ((angles >= WATER_ANGLES[0]) & (angles <= WATER_ANGLES[1])).double()
     if not (near * spectra.weights[0]).any():
-        raise ValueError("no pair of elements is close enough to estimate the water's sound speed; give it instead")
+        raise ValueError(
+            "no pair of elements is close enough to estimate the water's sound speed; give it instead"
+        )
 
     def misfit(sound_speed: float) -> float:
         wavenumber = 2 * math.pi * float(spectra.frequencies[0]) / sound_speed
