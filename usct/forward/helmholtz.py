@@ -13,7 +13,7 @@ from usct.forward.base import ForwardModel
 from usct.forward.born import LinearizedForward
 from usct.forward.parallel import single_threaded_blas
 from usct.forward.pml import stretching
-from usct.forward.sampling import sample_elements
+from usct.forward.sampling import Sampling, sample_elements
 from usct.forward.solver import Executor, factorise
 from usct.forward.sources import SparseSources
 from usct.grid import Grid

@@ -64,9 +64,7 @@ class Factorization:
         self.executor.substitute(self.plan, activities, self.factors, solved, fields, needed)
         return fields
 
-    def residual(
-        self, sources: SparseSources, weights: torch.Tensor, activities: Sequence[Activity]
-    ) -> float:
+    def residual(self, sources: SparseSources, weights: torch.Tensor) -> float:
         """Relative residual |A u - f| / |f| over the whole grid, for two random mixtures of the sources.
 
         Mixing is linear, so a front that amplifies rounding shows in every mixture; checking two columns on
