@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from usct.acquisition import TransducerArray
+from usct.errors import InputError
 from usct.forward import stencil
 from usct.forward.base import ForwardModel
 from usct.forward.born import LinearizedForward
@@ -60,6 +61,14 @@ class Helmholtz(ForwardModel):
         slowest, fastest = self.speed_range
         if not 0 < slowest <= fastest:
             raise ValueError(f"speed_range must be increasing and positive, got {self.speed_range}")
+        outside = ~self.grid.contains(self.array.positions)
+        if outside.any():
+            worst = int(outside.nonzero()[0])
+            y, x = (1e3 * self.array.positions[worst]).tolist()
+            raise InputError(
+                f"element {worst} at (y, x) = ({y:.1f}, {x:.1f}) mm lies outside the grid; use a larger grid, "
+                "or check that the positions are in metres"
+            )
 
     def linearize(
         self, medium: Medium, frequency: float, region: torch.Tensor | None = None, check: bool = True
@@ -74,7 +83,8 @@ class Helmholtz(ForwardModel):
             check: Measure the residual of the wave equation on the whole grid.
 
         Raises:
-            ValueError: If the grid is too coarse for the frequency, or medium and grid differ.
+            InputError: If the grid is too coarse for the frequency.
+            ValueError: If medium and grid differ.
         """
         if medium.grid != self.grid:
             raise ValueError("the medium must be on the forward model's grid; use Medium.resampled")
@@ -117,7 +127,7 @@ class Helmholtz(ForwardModel):
         points = self.speed_range[0] / (frequency * self.grid.spacing)
         if points < LEAST_POINTS_PER_WAVELENGTH:
             highest = self.speed_range[0] / (LEAST_POINTS_PER_WAVELENGTH * self.grid.spacing)
-            raise ValueError(
+            raise InputError(
                 f"frequency {frequency / 1e6:g} MHz has only {points:.1f} points per wavelength on a grid of "
                 f"{1e3 * self.grid.spacing:g} mm; use at most {highest / 1e6:.3g} MHz or a finer grid"
             )

@@ -14,7 +14,8 @@ import numpy as np
 MAX_SPARE_BLOCKS = 8
 
 _spare: list[np.ndarray] = []
-_lock = threading.Lock()
+# Re-entrant: collecting garbage while the lock is held may end an array, which gives its block back.
+_lock = threading.RLock()
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:

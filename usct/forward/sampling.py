@@ -3,7 +3,9 @@
 Around an element in water a field of one frequency is a sum of plane waves of one wavelength. The weights are
 the smallest that sample every such wave exactly at the element's position, whatever its direction, from a
 small patch of nodes; used as a source, they radiate the same in every direction. That is narrower and more
-exact than a windowed sinc, which spends its nodes on wavelengths that are not there.
+exact than a windowed sinc, which spends its nodes on wavelengths that are not there. Wavelengths a little
+shorter and longer are sampled too, so that the weights hold to first order for a complex wavenumber (damped
+data, lossy water) and for water of a somewhat different sound speed.
 """
 
 from dataclasses import dataclass
@@ -16,6 +18,9 @@ PATCH_WIDTH = 6
 """Nodes along each side of the patch around an element."""
 
 N_DIRECTIONS = 48
+DETUNING = 0.01
+"""Relative distance of the two wavenumbers that are sampled from the given one."""
+
 TIKHONOV = 1e-9
 """Ridge of the weights' least-squares problem, relative to its largest eigenvalue."""
 
@@ -65,10 +70,12 @@ def sample_elements(grid: Grid, positions: torch.Tensor, wavenumber: float) -> S
     )
     patch = corner[:, None, :] + steps
     angle = torch.arange(N_DIRECTIONS, dtype=torch.float64) * (2 * torch.pi / N_DIRECTIONS)
-    waves = wavenumber * grid.spacing * torch.stack([torch.sin(angle), torch.cos(angle)])
+    direction = torch.stack([torch.sin(angle), torch.cos(angle)])
+    both = torch.cat([(1 - DETUNING) * direction, (1 + DETUNING) * direction], dim=1)
+    waves = wavenumber * grid.spacing * both
     phase = (patch - index[:, None, :]) @ waves
     basis = torch.cat([torch.cos(phase), torch.sin(phase)], dim=2)
-    wanted = torch.cat([torch.ones(N_DIRECTIONS), torch.zeros(N_DIRECTIONS)]).double()
+    wanted = torch.cat([torch.ones(2 * N_DIRECTIONS), torch.zeros(2 * N_DIRECTIONS)]).double()
     normal = basis @ basis.mT
     ridge = TIKHONOV * torch.linalg.matrix_norm(normal, ord=2)
     normal = normal + ridge[:, None, None] * torch.eye(normal.shape[1], dtype=torch.float64)
