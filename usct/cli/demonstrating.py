@@ -31,8 +31,15 @@ def demo(
     _tell("1/4  Making a breast phantom", quiet)
     making.phantom("breast", phantom, seed=seed)
     _tell(f"2/4  Scanning it with a ring of {N_ELEMENTS} elements, at 40 dB, with an unknown pulse", quiet)
+    # The inversion knows no density yet: contrasts of it would appear as edges in the sound speed.
     making.simulate(
-        phantom, scan, elements=N_ELEMENTS, frequencies_mhz=FREQUENCIES_MHZ, seed=seed, quiet=quiet
+        phantom,
+        scan,
+        elements=N_ELEMENTS,
+        frequencies_mhz=FREQUENCIES_MHZ,
+        seed=seed,
+        uniform_density=True,
+        quiet=quiet,
     )
     _tell("3/4  Reconstructing the sound speed", quiet)
     code = inverting.run(inverting.Job(scan, result, preset="breast", quiet=quiet))

@@ -115,7 +115,8 @@ def run(job: Job) -> int:
             blind, config, on_iterate=narrator.iterate, checkpoint=job.checkpoint, resume=job.resume
         )
     if result.status is Status.CANCELLED:
-        typer.echo(f"usct: cancelled: {result.message} Go on with --resume ({job.checkpoint}).", err=True)
+        hint = f"Go on with --resume ({job.checkpoint})." if result.history else "No update was complete yet."
+        typer.echo(f"usct: cancelled: {result.message} {hint}", err=True)
         return 130
     result = _signed(result, job)
     io.save(result, job.output)

@@ -1,9 +1,10 @@
 """Verbs that make data: phantom, simulate."""
 
+import dataclasses
 import math
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +12,9 @@ from usct.cli.paths import load_phantom, prepare_hdf5
 from usct.cli.progress import Narrator
 from usct.errors import InputError
 from usct.units import MEGAHERTZ, MILLIMETRE
+
+if TYPE_CHECKING:
+    from usct.phantom import Phantom
 
 _MOST_FREQUENCIES = 1000
 
@@ -58,6 +62,10 @@ def simulate(
     ] = "0.2:0.65:0.05",
     snr_db: Annotated[float, typer.Option(help="Signal-to-noise ratio in dB; inf adds no noise.")] = 40.0,
     seed: Seed = 0,
+    uniform_density: Annotated[
+        bool,
+        typer.Option("--uniform-density", help="Simulate with the water's density everywhere."),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Simulate what a ring array records of a phantom, with noise and an unknown pulse.
@@ -73,13 +81,16 @@ def simulate(
     if math.isnan(snr_db):
         raise InputError("--snr-db is nan; give a number of decibels, or inf for no noise.")
     prepare_hdf5(output, phantom_file)
-    _simulate(phantom_file, output, (array, elements, radius_mm), frequencies, snr_db, seed, quiet)
+    made = load_phantom(phantom_file)
+    if uniform_density:
+        made = dataclasses.replace(made, medium=dataclasses.replace(made.medium, density=None))
+    _simulate(made, output, (array, elements, radius_mm), frequencies, snr_db, seed, quiet)
     if not quiet:
         typer.echo(f"Wrote {output}: {elements} elements, {len(frequencies)} frequencies")
 
 
 def _simulate(
-    phantom_file: Path,
+    made: "Phantom",
     output: Path,
     ring: tuple[ArrayKind, int, float],
     frequencies: list[float],
@@ -93,7 +104,6 @@ def _simulate(
     _, n_elements, radius_mm = ring
     array = TransducerArray.ring(n_elements, radius_mm * MILLIMETRE)
     noise = snr_db if math.isfinite(snr_db) else None
-    made = load_phantom(phantom_file)
     with Narrator(quiet) as narrator:
         scan = api.simulate(made, array, frequencies, snr_db=noise, seed=seed, on_progress=narrator.step)
     io.save(scan, output)
