@@ -86,14 +86,18 @@ class Helmholtz(ForwardModel):
             InputError: If the grid is too coarse for the frequency.
             ValueError: If medium and grid differ.
         """
-        if medium.grid != self.grid:
-            raise ValueError("the medium must be on the forward model's grid; use Medium.resampled")
         squared = self.squared_slowness(medium, frequency).detach()
         with single_threaded_blas():
             return self._linearize(squared, self._buoyancy(medium), frequency, region, check)
 
     def squared_slowness(self, medium: Medium, frequency: float) -> torch.Tensor:
-        """Squared complex slowness on the padded grid, differentiable, shape of `padded` [s^2/m^2]."""
+        """Squared complex slowness on the padded grid, differentiable, shape of `padded` [s^2/m^2].
+
+        Raises:
+            ValueError: If medium and grid differ.
+        """
+        if medium.grid != self.grid:
+            raise ValueError("the medium must be on the forward model's grid; use Medium.resampled")
         return self._pad(medium.slowness(frequency) ** 2)
 
     @property
@@ -103,10 +107,9 @@ class Helmholtz(ForwardModel):
 
     def __call__(self, medium: Medium, frequencies: torch.Tensor) -> torch.Tensor:
         """Predict the spectra of unit sources; see ForwardModel."""
+        squared = [self.squared_slowness(medium, f) for f in frequencies.tolist()]
         buoyancy = self._buoyancy(medium)
-        rows = [
-            _Data.apply(self.squared_slowness(medium, f), buoyancy, f, self) for f in frequencies.tolist()
-        ]
+        rows = [_Data.apply(s, buoyancy, f, self) for s, f in zip(squared, frequencies.tolist(), strict=True)]
         return torch.stack(rows)
 
     def _pad(self, values: torch.Tensor) -> torch.Tensor:
