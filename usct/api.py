@@ -17,17 +17,19 @@ import torch
 
 import usct
 from usct import io, signals
-from usct.acquisition import Acquisition, Spectra, TransducerArray
+from usct.acquisition import Acquisition, Spectra, Traces, TransducerArray
 from usct.config import RunConfig
 from usct.errors import InputError
 from usct.forward.parallel import single_threaded_blas
 from usct.grid import Grid
-from usct.inversion.loop import Discretization, Inversion, State
+from usct.inversion.loop import Discretization, Inversion
 from usct.inversion.schedule import Schedule, Stage, continuation
+from usct.inversion.state import State
 from usct.medium import Medium
 from usct.misfit.selection import select
 from usct.parameterization.pixel import PixelGrid
 from usct.phantom import Phantom
+from usct.preflight import check_simulation, check_size, check_start, usable_device, water_of
 from usct.reconstruction import Iterate, Reconstruction
 from usct.starting.homogeneous import estimate_water_sound_speed
 
@@ -35,6 +37,9 @@ SIMULATION_POINTS_PER_WAVELENGTH = 8.0
 SIMULATION_PML_CELLS = 14
 DEFAULT_FREQUENCIES = tuple(1e3 * f for f in range(200, 651, 50))
 QUIETEST_BAND_DB = -40.0
+LARGEST_IMAGE_CELLS = 2**25
+NYQUIST_SHARE = 0.9
+"""Share of the traces' Nyquist frequency up to which default frequencies go."""
 
 
 def simulate(
@@ -63,10 +68,11 @@ def simulate(
     Raises:
         InputError: If elements lie inside the object, or the grid is too coarse for a frequency.
     """
+    check_simulation(phantom.medium, array, frequencies)
     speeds = phantom.medium.sound_speed
     slowest, fastest = float(speeds.min()), float(speeds.max())
     discretization = Discretization(
-        SIMULATION_POINTS_PER_WAVELENGTH, (slowest, fastest), _water_of(phantom.medium), SIMULATION_PML_CELLS
+        SIMULATION_POINTS_PER_WAVELENGTH, (slowest, fastest), water_of(phantom.medium), SIMULATION_PML_CELLS
     )
     rows = []
     for number, frequency in enumerate(frequencies):
@@ -74,6 +80,7 @@ def simulate(
             on_progress(number / len(frequencies), f"Simulating {frequency / 1e3:g} kHz")
         if spacing is not None:
             discretization = replace(discretization, points_per_wavelength=slowest / (frequency * spacing))
+        check_size(array, frequency, slowest, discretization.points_per_wavelength)
         model = discretization.model(array, phantom.medium, frequency, 0.0)
         nothing = torch.zeros(model.grid.shape, dtype=torch.bool)
         try:
@@ -127,24 +134,23 @@ def reconstruct(
         torch.set_num_threads(config.threads)
     observed, water, notes = _prepare(acquisition, config)
     inversion = _inversion(acquisition, config, observed, water)
-    fingerprint = _fingerprint(config, observed)
+    fingerprint = _fingerprint(config, acquisition, observed, water)
     state = _load_state(checkpoint, fingerprint) if resume else None
-    last: Iterate | None = None
     iterates = inversion.iterate(observed, state)
     try:
         with _termination_as_interrupt(), single_threaded_blas():
             while True:
-                last = next(iterates)
+                iterate = next(iterates)
                 if checkpoint is not None:
                     io.save_arrays(
-                        checkpoint, dict(last.arrays), dict(last.texts) | {"fingerprint": fingerprint}
+                        checkpoint, dict(iterate.arrays), dict(iterate.texts) | {"fingerprint": fingerprint}
                     )
                 if on_iterate is not None:
-                    on_iterate(last)
+                    on_iterate(iterate)
     except StopIteration as end:
         result: Reconstruction = end.value
     except KeyboardInterrupt:
-        result = inversion.cancelled(last)
+        result = inversion.cancelled()
     facts = _provenance(config, water, time.perf_counter() - began) | notes
     return replace(result, provenance=facts)
 
@@ -160,6 +166,9 @@ def _prepare(acquisition: Acquisition, config: RunConfig) -> tuple[Spectra, floa
     damping = 0.0 if tau is None else 1e6 / tau
     try:
         spectra = acquisition.spectra(torch.tensor(frequencies, dtype=torch.float64), damping=damping)
+    except ValueError as error:
+        raise InputError(f"schedule.frequencies_mhz: {error}") from None
+    try:
         spectra, notes = _audible(spectra, config)
         water = config.water.sound_speed or acquisition.water_sound_speed
         if water is None:
@@ -181,11 +190,22 @@ def _frequencies(acquisition: Acquisition, config: RunConfig) -> list[float]:
     have = (
         sorted(acquisition.data.frequencies.tolist())
         if isinstance(acquisition.data, Spectra)
-        else list(DEFAULT_FREQUENCIES)
+        else _below_nyquist(acquisition.data)
     )
     most = config.schedule.max_frequencies
     picked = np.unique(np.linspace(0, len(have) - 1, min(most, len(have))).round().astype(int))
     return [have[i] for i in picked]
+
+
+def _below_nyquist(traces: Traces) -> list[float]:
+    highest = NYQUIST_SHARE * 0.5 * traces.sampling_frequency
+    have = [f for f in DEFAULT_FREQUENCIES if f <= highest]
+    if not have:
+        raise InputError(
+            f"the traces are sampled at {traces.sampling_frequency / 1e6:g} MHz, too slowly for the default "
+            "frequencies; give schedule.frequencies_mhz"
+        )
+    return have
 
 
 def _audible(spectra: Spectra, config: RunConfig) -> tuple[Spectra, dict[str, str]]:
@@ -215,11 +235,18 @@ def _inversion(acquisition: Acquisition, config: RunConfig, observed: Spectra, w
         spacing = 1e-3 * grid.image_spacing_mm
     centre = array.centre
     radius = grid.region_fraction * float(torch.linalg.vector_norm(array.positions - centre, dim=1).min())
+    if (2 * radius / spacing) ** 2 > LARGEST_IMAGE_CELLS:
+        raise InputError(
+            f"grid.image_spacing_mm = {1e3 * spacing:g} makes an image of {2 * radius / spacing:.0f} cells each way; "
+            "choose a larger one"
+        )
+    check_size(array, highest, bounds.expected[0], grid.points_per_wavelength)
     centred = Grid.covering(radius + spacing, spacing)
     image = Grid(centred.shape, spacing, tuple((torch.tensor(centred.origin) + centre).tolist()))
     start = Medium.homogeneous(image, config.start.sound_speed or water)
     if config.start.sound_speed is None and acquisition.start is not None:
         start = acquisition.start.resampled(image)
+    check_start(start, bounds.sound_speed)
     region = image.disc(radius, tuple(centre.tolist()))
     # Outside the region there is water, whatever the start inside it.
     background = replace(start, sound_speed=torch.where(region, start.sound_speed, water))
@@ -229,7 +256,7 @@ def _inversion(acquisition: Acquisition, config: RunConfig, observed: Spectra, w
         bounds.expected,
         water,
         grid.pml_cells,
-        _device(config.device),
+        usable_device(config.device),
         torch.complex64 if config.precision == "mixed" else torch.complex128,
     )
     return Inversion(array, discretization, parameterization, _schedule(observed, config), image)
@@ -244,32 +271,21 @@ def _schedule(observed: Spectra, config: RunConfig) -> Schedule:
     return continuation(tuple(observed.frequencies.tolist()), settings.iterations, weights, template)
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"device {name!r} cannot be used ({reason}); choose auto, cpu or an existing cuda:N"
-        ) from None
-    return device
-
-
-def _water_of(medium: Medium) -> float:
-    """Sound speed along the rim of a phantom, where the water is [m/s]."""
-    speeds = medium.sound_speed
-    rim = torch.cat([speeds[0], speeds[-1], speeds[:, 0], speeds[:, -1]])
-    return float(rim.median())
-
-
-def _fingerprint(config: RunConfig, observed: Spectra) -> str:
+def _fingerprint(config: RunConfig, acquisition: Acquisition, observed: Spectra, water: float) -> str:
     """Hash of everything that a checkpoint depends on; where to compute and with how many threads is not part."""
     digest = hashlib.sha256(config.model_dump_json(exclude={"device", "threads", "description"}).encode())
-    digest.update(observed.values.numpy().tobytes())
-    digest.update(observed.weights.numpy().tobytes())
+    start = None if acquisition.start is None else acquisition.start.sound_speed
+    array = acquisition.array
+    for values in (
+        observed.values,
+        observed.weights,
+        array.positions,
+        array.transmits,
+        array.receives,
+        start,
+    ):
+        digest.update(b"" if values is None else values.detach().cpu().contiguous().numpy().tobytes())
+    digest.update(f"{water!r} {observed.damping!r} {observed.frequencies.tolist()}".encode())
     return digest.hexdigest()
 
 

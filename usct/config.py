@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from usct.errors import InputError
 
@@ -89,12 +89,12 @@ class Bounds(Section):
     sound_speed: tuple[Speed, Speed] = Field((1350.0, 1700.0), description="The image stays inside [m/s].")
     expected: tuple[Speed, Speed] = Field((1420.0, 1600.0), description="The solver is tuned to these [m/s].")
 
-    @model_validator(mode="after")
-    def _increasing(self) -> "Bounds":
-        for low, high in (self.sound_speed, self.expected):
-            if not low < high:
-                raise ValueError(f"must be increasing, got {low:g} to {high:g} m/s")
-        return self
+    @field_validator("sound_speed", "expected")
+    @classmethod
+    def _increasing(cls, limits: tuple[float, float]) -> tuple[float, float]:
+        if not limits[0] < limits[1]:
+            raise ValueError("the first must be below the second [m/s]")
+        return limits
 
 
 class RunConfig(Section):
@@ -134,13 +134,14 @@ def load_config(preset: str | None, file: Path | None, overrides: Sequence[str])
         InputError: If a preset, key or value is wrong; the sentence names it.
     """
     from_file = {} if file is None else _read(file)
-    name = preset or str(from_file.get("preset", DEFAULT_PRESET))
+    over: dict[str, Any] = {}
+    for override in overrides:
+        over = _merged(over, _parsed(override))
+    name = preset or str(over.get("preset", from_file.get("preset", DEFAULT_PRESET)))
     if name not in preset_names():
         raise InputError(f"there is no preset {name!r}; choose from {', '.join(preset_names())}")
     text = resources.files("usct.presets").joinpath(f"{name}.toml").read_text(encoding="utf-8")
-    merged = _merged(tomllib.loads(text), from_file)
-    for override in overrides:
-        merged = _merged(merged, _parsed(override))
+    merged = _merged(_merged(tomllib.loads(text), from_file), over)
     try:
         return RunConfig.model_validate(merged | {"preset": name})
     except ValidationError as error:
@@ -186,7 +187,8 @@ def _sentence(error: ValidationError, file: Path | None) -> str:
     if first["type"] == "extra_forbidden":
         known = _known_keys(first["loc"][:-1])
         return f"{where}unknown setting {key!r}; known here: {', '.join(known)}"
-    return f"{where}setting {key!r} = {json.dumps(first['input'], default=str)} is wrong: {first['msg']}"
+    reason = first["msg"].removeprefix("Value error, ")
+    return f"{where}setting {key!r} = {json.dumps(first['input'], default=str)} is wrong: {reason}"
 
 
 def _known_keys(path: Sequence[str | int]) -> list[str]:

@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Generator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Generator
+from dataclasses import dataclass, replace
 
 import torch
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
@@ -14,6 +14,7 @@ from usct.grid import Grid
 from usct.inversion.objective import Objective, Point
 from usct.inversion.optimizers import Optimizer, optimizer_for
 from usct.inversion.schedule import Schedule, Stage
+from usct.inversion.state import State
 from usct.medium import Medium
 from usct.misfit.spectra import LeastSquares
 from usct.parameterization.base import Parameterization
@@ -21,6 +22,10 @@ from usct.reconstruction import Iterate, Reconstruction, Record, Status
 
 MAX_HALVINGS = 3
 ELEMENT_MARGIN_CELLS = 5
+
+
+class NotFiniteError(ArithmeticError):
+    """An objective, gradient or step is infinite or undefined; the loop ends the run with the last good image."""
 
 
 @dataclass(frozen=True)
@@ -68,62 +73,6 @@ class Discretization:
         )
 
 
-@dataclass(frozen=True)
-class State:
-    """Where a run stands: enough to go on from it bit for bit.
-
-    Attributes:
-        stage: Index of the stage.
-        iteration: Updates done in this stage.
-        parameters: Flattened parameters.
-        memory: What the optimizer remembers.
-        history: Records so far.
-        done: Whether the stage has ended, early or not.
-    """
-
-    stage: int
-    iteration: int
-    parameters: torch.Tensor
-    memory: Mapping[str, torch.Tensor]
-    history: tuple[Record, ...]
-    done: bool
-
-    def arrays(self) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-        """The state as arrays and texts, for a checkpoint."""
-        arrays = {"parameters": self.parameters} | {f"memory.{name}": v for name, v in self.memory.items()}
-        for name in (f.name for f in fields(Record) if f.name != "stage"):
-            arrays[f"history.{name}"] = torch.tensor(
-                [asdict(r)[name] for r in self.history], dtype=torch.float64
-            )
-        stages = "\n".join(record.stage for record in self.history)
-        return arrays, {
-            "stage": str(self.stage),
-            "iteration": str(self.iteration),
-            "done": str(int(self.done)),
-            "stages": stages,
-        }
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, torch.Tensor], texts: Mapping[str, str]) -> "State":
-        """Undo `arrays`."""
-        names = [f.name for f in fields(Record) if f.name != "stage"]
-        rows = zip(*(arrays[f"history.{name}"].tolist() for name in names), strict=True)
-        history = []
-        for stage, row in zip(texts["stages"].split("\n"), rows, strict=False):
-            values = dict(zip(names, row, strict=True))
-            values |= {name: int(values[name]) for name in ("iteration", "n_solves")}
-            history.append(Record(stage=stage, **values))
-        memory = {n.removeprefix("memory."): v for n, v in arrays.items() if n.startswith("memory.")}
-        return cls(
-            int(texts["stage"]),
-            int(texts["iteration"]),
-            arrays["parameters"],
-            memory,
-            tuple(history),
-            texts["done"] == "1",
-        )
-
-
 class Inversion:
     """Frequency-domain full-waveform inversion.
 
@@ -153,6 +102,7 @@ class Inversion:
         self.schedule = schedule
         self.grid = grid
         self.start = self._medium()
+        self._last = State(0, 0, self._parameters(), {}, (), False)
 
     def run(self, observed: Spectra, state: State | None = None) -> Reconstruction:
         """Run to the end without looking at the iterates."""
@@ -176,29 +126,33 @@ class Inversion:
         """
         state = state or State(0, 0, self._parameters(), {}, (), False)
         self._set(state.parameters)
+        self._last = state
         clock = time.perf_counter() - (state.history[-1].seconds if state.history else 0.0)
-        status = Status.FINISHED
         while state.stage < len(self.schedule):
-            if not state.done:
+            try:
                 for updated in self._stage(observed, state, clock):
                     state = updated
+                    self._last = state
                     yield self._iterate(state)
-                    if not math.isfinite(state.history[-1].objective):
-                        status = Status.NOT_FINITE
-                if status is Status.NOT_FINITE:
-                    break
-            state = replace(state, stage=state.stage + 1, iteration=0, memory={}, done=False)
-        self._set(state.parameters)
-        return self._finish(state.history, status)
+            except NotFiniteError as error:
+                return self._finish(Status.NOT_FINITE, f" {error}")
+            state = replace(state, stage=state.stage + 1, iteration=0, memory={}, done=False, opening=None)
+        return self._finish(Status.FINISHED)
 
     def _stage(self, observed: Spectra, state: State, clock: float) -> Generator[State, None, None]:
         """Updates of one stage, from the state on."""
+        if state.done:
+            return
         stage = self.schedule[state.stage]
-        objective = self._objective(stage, observed)
+        # Models fitted to the present medium would differ after a resume from those before it.
+        opening = state.parameters if state.opening is None else state.opening
+        objective = self._objective(stage, observed, opening)
         optimizer = optimizer_for(stage)
         optimizer.restore(state.memory)
         solved_before = state.history[-1].n_solves if state.history else 0
         point = objective.at(state.parameters)
+        if not _is_finite(point):
+            raise NotFiniteError(f"It was met at the start of {stage.name}, before any update there.")
         for iteration in range(state.iteration, stage.n_iterations):
             before, point = point, self._update(objective, optimizer, stage, point)
             step = self._rms_change(before.parameters, point.parameters)
@@ -221,31 +175,40 @@ class Inversion:
                 optimizer.memory(),
                 (*state.history, record),
                 done,
+                opening,
             )
             yield state
             if done:
                 return
 
     def _update(self, objective: Objective, optimizer: Optimizer, stage: Stage, point: Point) -> Point:
-        """One step, halved while it raises the objective; without a better point the old one stays."""
+        """One step, halved while it raises the objective; without a better point the old one stays.
+
+        Raises:
+            NotFiniteError: If the step is not finite, or the objective is not however short the step.
+        """
         wavenumber = 2 * math.pi * max(stage.frequencies) / self.discretization.water_sound_speed
         step = optimizer.step(
             point, lambda v: self.parameterization.precondition(v, 2 * stage.cutoff * wavenumber)
         )
+        if not torch.isfinite(step).all():
+            raise NotFiniteError(f"It was met in the search for a step at {stage.name}.")
         for halving in range(MAX_HALVINGS + 1):
-            if not torch.isfinite(step).all():
-                break
             self._set(point.parameters + step * 0.5**halving)
             self.parameterization.constrain()
             trial = objective.at(self._parameters())
-            if trial.value <= point.value:
+            usable = _is_finite(trial)
+            if usable and trial.value <= point.value:
                 return trial
+        if not usable:
+            raise NotFiniteError(f"It was met at every length of a step at {stage.name}.")
         optimizer.forget()
         self._set(point.parameters)
         return point
 
-    def _objective(self, stage: Stage, observed: Spectra) -> Objective:
+    def _objective(self, stage: Stage, observed: Spectra, opening: torch.Tensor) -> Objective:
         data = observed.at(torch.tensor(stage.frequencies, dtype=torch.float64))
+        self._set(opening)
         medium = self._medium()
         models = [self.discretization.model(self.array, medium, f, data.damping) for f in stage.frequencies]
         return Objective(models, data, LeastSquares(stage.source_weights), self.parameterization)
@@ -259,15 +222,14 @@ class Inversion:
         arrays, texts = state.arrays()
         return Iterate(state.history[-1], self._medium(), done / total, arrays, texts)
 
-    def cancelled(self, last: Iterate | None) -> Reconstruction:
+    def cancelled(self) -> Reconstruction:
         """What stands after the last complete update of a run that was broken off."""
-        if last is not None:
-            self._set(last.arrays["parameters"])
-        history = () if last is None else State.from_arrays(last.arrays, last.texts).history
-        return self._finish(history, Status.CANCELLED)
+        return self._finish(Status.CANCELLED)
 
-    def _finish(self, history: tuple[Record, ...], status: Status) -> Reconstruction:
-        message = status.value
+    def _finish(self, status: Status, more: str = "") -> Reconstruction:
+        history = self._last.history
+        self._set(self._last.parameters)
+        message = status.value + more
         if status is Status.FINISHED and history:
             left = 100 * math.sqrt(history[-1].objective)
             message += f" {len(history)} updates; {left:.1f} % of the data's amplitude is left unexplained."
@@ -291,3 +253,7 @@ class Inversion:
     def _set(self, parameters: torch.Tensor) -> None:
         with torch.no_grad():
             vector_to_parameters(parameters, self.parameterization.parameters())
+
+
+def _is_finite(point: Point) -> bool:
+    return math.isfinite(point.value) and bool(torch.isfinite(point.gradient).all())

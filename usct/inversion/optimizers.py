@@ -55,7 +55,10 @@ class GaussNewton(Optimizer):
             if not float(power) > 0:
                 break
             product = point.curvature(direction)
-            length = power / torch.dot(direction, product)
+            bend = torch.dot(direction, product)
+            if float(bend) <= 0:  # an undefined one goes on, for the loop to notice
+                break
+            length = power / bend
             x = x + length * direction
             rest = rest - length * product
             shaped = precondition(rest)
@@ -155,7 +158,8 @@ def optimizer_for(stage: Stage) -> Optimizer:
 def _to_minimum(point: Point, direction: torch.Tensor) -> torch.Tensor:
     curvature = point.quadratic(direction)
     slope = float(torch.dot(direction, point.gradient))
-    return direction * (-slope / curvature) if curvature > 0 else torch.zeros_like(direction)
+    # An undefined curvature makes an undefined step, which the loop notices.
+    return torch.zeros_like(direction) if curvature <= 0 else direction * (-slope / curvature)
 
 
 def _two_loops(
