@@ -17,7 +17,7 @@ import torch
 
 import usct
 from usct import io, signals
-from usct.acquisition import Acquisition, Spectra, Traces, TransducerArray
+from usct.acquisition import Acquisition, Spectra, TransducerArray
 from usct.config import RunConfig
 from usct.errors import InputError
 from usct.forward.parallel import single_threaded_blas
@@ -29,7 +29,7 @@ from usct.medium import Medium
 from usct.misfit.selection import select
 from usct.parameterization.pixel import PixelGrid
 from usct.phantom import Phantom
-from usct.preflight import check_simulation, check_size, check_start, usable_device, water_of
+from usct.preflight import below_nyquist, check_simulation, check_size, check_start, usable_device, water_of
 from usct.reconstruction import Iterate, Reconstruction
 from usct.starting.homogeneous import estimate_water_sound_speed
 
@@ -38,8 +38,6 @@ SIMULATION_PML_CELLS = 14
 DEFAULT_FREQUENCIES = tuple(1e3 * f for f in range(200, 651, 50))
 QUIETEST_BAND_DB = -40.0
 LARGEST_IMAGE_CELLS = 2**25
-NYQUIST_SHARE = 0.9
-"""Share of the traces' Nyquist frequency up to which default frequencies go."""
 
 
 def simulate(
@@ -190,22 +188,11 @@ def _frequencies(acquisition: Acquisition, config: RunConfig) -> list[float]:
     have = (
         sorted(acquisition.data.frequencies.tolist())
         if isinstance(acquisition.data, Spectra)
-        else _below_nyquist(acquisition.data)
+        else below_nyquist(acquisition.data, DEFAULT_FREQUENCIES)
     )
     most = config.schedule.max_frequencies
     picked = np.unique(np.linspace(0, len(have) - 1, min(most, len(have))).round().astype(int))
     return [have[i] for i in picked]
-
-
-def _below_nyquist(traces: Traces) -> list[float]:
-    highest = NYQUIST_SHARE * 0.5 * traces.sampling_frequency
-    have = [f for f in DEFAULT_FREQUENCIES if f <= highest]
-    if not have:
-        raise InputError(
-            f"the traces are sampled at {traces.sampling_frequency / 1e6:g} MHz, too slowly for the default "
-            "frequencies; give schedule.frequencies_mhz"
-        )
-    return have
 
 
 def _audible(spectra: Spectra, config: RunConfig) -> tuple[Spectra, dict[str, str]]:

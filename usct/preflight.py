@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from usct.acquisition import TransducerArray
+from usct.acquisition import Traces, TransducerArray
 from usct.errors import InputError
 from usct.medium import Medium
 
@@ -14,6 +14,8 @@ OBJECT_CONTRAST = 2.0
 """Difference from the water's sound speed by which the object is told from it [m/s]."""
 LEAST_BYTES_PER_CELL = 1000
 """Memory that a factorisation takes at the very least."""
+NYQUIST_SHARE = 0.9
+"""Share of the traces' Nyquist frequency up to which default frequencies go."""
 
 
 def check_simulation(medium: Medium, array: TransducerArray, frequencies: Sequence[float]) -> None:
@@ -50,6 +52,7 @@ def check_size(
 
 
 def check_start(start: Medium, bounds: tuple[float, float]) -> None:
+    """Refuse a start model that the bounds would change without a word."""
     low, high = float(start.sound_speed.min()), float(start.sound_speed.max())
     # Half a metre per second is left to a water speed or an interpolation that touches the bounds.
     if low < bounds[0] - 0.5 or high > bounds[1] + 0.5:
@@ -81,3 +84,15 @@ def water_of(medium: Medium) -> float:
     speeds = medium.sound_speed
     rim = torch.cat([speeds[0], speeds[-1], speeds[:, 0], speeds[:, -1]])
     return float(rim.median())
+
+
+def below_nyquist(traces: Traces, frequencies: Sequence[float]) -> list[float]:
+    """The default frequencies that traces can hold; refuse traces that hold none."""
+    highest = NYQUIST_SHARE * 0.5 * traces.sampling_frequency
+    have = [f for f in frequencies if f <= highest]
+    if not have:
+        raise InputError(
+            f"the traces are sampled at {traces.sampling_frequency / 1e6:g} MHz, too slowly for the default "
+            "frequencies; give schedule.frequencies_mhz"
+        )
+    return have

@@ -1,0 +1,165 @@
+"""The loop: it improves the image, goes on exactly where it stopped, and never keeps a bad value."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from tests.inversion.conftest import FREQUENCIES, IMAGE, WATER, inversion
+from usct import api
+from usct.inversion import loop
+from usct.inversion.objective import Objective
+from usct.inversion.schedule import Stage, continuation
+from usct.inversion.state import State
+from usct.medium import Medium
+from usct.misfit.selection import select
+from usct.phantom import Phantom
+from usct.reconstruction import Status
+
+OPTIMIZERS = ("gauss-newton", "conjugate-gradients", "l-bfgs")
+
+
+def schedule(optimizer: str = "gauss-newton", n_iterations: int = 2) -> tuple[Stage, ...]:
+    template = Stage((1.0,), optimizer=optimizer, n_inner=3, tolerance=1e-6)
+    return continuation(FREQUENCIES, n_iterations, None, template)
+
+
+def error(medium, truth) -> float:
+    difference = medium.sound_speed - truth.resampled(IMAGE).sound_speed
+    return float(difference[IMAGE.disc(30e-3)].square().mean().sqrt())
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_image_beats_its_start_on_data_from_another_grid(scan, observed, optimizer):
+    stages = schedule(optimizer, 3 if optimizer == "gauss-newton" else 5)
+    result = inversion(scan.array, stages).run(observed)
+    assert result.status is Status.FINISHED
+    assert error(result.medium, scan.truth) < 0.45 * error(result.start, scan.truth)
+    for stage in {record.stage for record in result.history}:
+        objectives = [record.objective for record in result.history if record.stage == stage]
+        assert objectives == sorted(objectives, reverse=True)
+    assert [record.iteration for record in result.history] == list(range(1, len(result.history) + 1))
+    outside = ~result.region
+    assert torch.equal(result.medium.sound_speed[outside], result.start.sound_speed[outside])
+
+
+def test_iterates_tell_how_far_the_run_is(scan, observed):
+    fractions = [i.fraction for i in inversion(scan.array, schedule(n_iterations=1)).iterate(observed)]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("n_done", [1, 2, 3])
+def test_a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one(scan, observed, optimizer, n_done):
+    # Expected speeds narrower than the image's, so that the forward models depend on where a stage began.
+    stages, expected = schedule(optimizer), (1495.0, 1505.0)
+    whole = inversion(scan.array, stages, expected).run(observed)
+    iterates = inversion(scan.array, stages, expected).iterate(observed)
+    for _ in range(n_done):
+        last = next(iterates)
+    iterates.close()
+    state = State.from_arrays(last.arrays, last.texts)
+    resumed = inversion(scan.array, stages, expected).run(observed, state)
+    assert torch.equal(resumed.medium.sound_speed, whole.medium.sound_speed)
+    assert [r.objective for r in resumed.history] == [r.objective for r in whole.history]
+    assert resumed.status is whole.status is Status.FINISHED
+
+
+def test_resuming_a_run_that_is_complete_changes_nothing(scan, observed):
+    *_, last = inversion(scan.array, schedule(n_iterations=1)).iterate(observed)
+    state = State.from_arrays(last.arrays, last.texts)
+    again = inversion(scan.array, schedule(n_iterations=1)).run(observed, state)
+    assert torch.equal(again.medium.sound_speed, last.medium.sound_speed)
+    assert len(again.history) == 2
+
+
+def spoiled(monkeypatch, first_bad: int, **values: object) -> None:
+    """From one evaluation on, every point of the objective has other values."""
+    honest, calls = Objective.at, []
+
+    def at(self, parameters):
+        calls.append(0)
+        point = honest(self, parameters)
+        bad = {name: make(point) for name, make in values.items()}
+        return dataclasses.replace(point, **bad) if len(calls) >= first_bad else point
+
+    monkeypatch.setattr(Objective, "at", at)
+
+
+@pytest.mark.parametrize("first_bad", [1, 3])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"value": lambda point: float("nan")},  # noqa: ARG005
+        {"value": lambda point: float("inf")},  # noqa: ARG005
+        {"gradient": lambda point: torch.where(point.gradient > 0, torch.nan, point.gradient)},
+    ],
+    ids=["nan", "infinite", "gradient"],
+)
+def test_what_is_not_finite_ends_the_run_with_the_last_good_image(
+    scan, observed, monkeypatch, values, first_bad
+):
+    good = inversion(scan.array, schedule(n_iterations=1)).run(observed)
+    if first_bad == 1:
+        good = dataclasses.replace(good, medium=good.start, history=())
+    spoiled(monkeypatch, first_bad, **values)
+    stages = schedule(n_iterations=1)
+    result = inversion(scan.array, stages).run(observed)
+    assert result.status is Status.NOT_FINITE
+    assert result.message.startswith(Status.NOT_FINITE.value)
+    assert "kHz" in result.message
+    assert torch.isfinite(result.medium.sound_speed).all()
+    kept = good.history[: len(result.history)]
+    assert [r.objective for r in result.history] == [r.objective for r in kept]
+    if first_bad == 1:
+        assert torch.equal(result.medium.sound_speed, result.start.sound_speed)
+    else:
+        assert len(result.history) == 1
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_curvature_that_is_not_a_number_ends_the_run(scan, observed, monkeypatch, optimizer):
+    from usct.inversion.objective import Point
+
+    monkeypatch.setattr(Point, "quadratic", lambda self, direction: float("nan"))  # noqa: ARG005
+    monkeypatch.setattr(Point, "curvature", lambda self, direction: direction * torch.nan)  # noqa: ARG005
+    result = inversion(scan.array, schedule(optimizer)).run(observed)
+    assert result.status is Status.NOT_FINITE
+    assert torch.equal(result.medium.sound_speed, result.start.sound_speed)
+
+
+def test_a_step_that_overshoots_is_shortened(scan, observed, monkeypatch):
+    stages = schedule("conjugate-gradients", 2)
+    plain = inversion(scan.array, stages[:1]).run(observed)
+    chosen = type(loop.optimizer_for(stages[0]))
+    step = chosen.step
+    monkeypatch.setattr(chosen, "step", lambda *words: 4 * step(*words))
+    result = inversion(scan.array, stages[:1]).run(observed)
+    assert result.history[0].n_solves > plain.history[0].n_solves, "shorter steps must have been tried"
+    assert result.history[0].step < 4 * plain.history[0].step
+    assert error(result.medium, scan.truth) < error(result.start, scan.truth)
+
+
+def test_bounds_hold_after_every_update(scan, observed):
+    made = inversion(scan.array, schedule(n_iterations=2))
+    made.parameterization.bounds = (1490.0, 1530.0)
+    for iterate in made.iterate(observed):
+        speeds = iterate.medium.sound_speed
+        assert float(speeds.min()) >= 1490.0 - 1e-9
+        assert float(speeds.max()) <= 1530.0 + 1e-9
+
+
+def test_data_without_anything_to_learn_leave_the_start(scan):
+    grid = IMAGE
+    water = Phantom(Medium.homogeneous(grid, WATER), torch.zeros(grid.shape, dtype=torch.int16), ("water",))
+    data = api.simulate(water, scan.array, FREQUENCIES[:1], snr_db=None).data
+    stages = (Stage(FREQUENCIES[:1], n_iterations=2),)
+    result = inversion(scan.array, stages).run(select(data, scan.array, 0.7, 0.0))
+    assert result.status is Status.FINISHED
+    assert float((result.medium.sound_speed - WATER).abs().max()) < 8.0
+
+
+def test_an_empty_schedule_is_refused(scan):
+    with pytest.raises(ValueError, match="schedule is empty"):
+        inversion(scan.array, ())
