@@ -150,3 +150,18 @@ def resample(values: torch.Tensor, source: Grid, target: Grid) -> torch.Tensor:
         axis = dim - source.n_dims
         values = torch.movedim(torch.movedim(values, axis, -1) @ matrix.T, -1, axis)
     return values
+
+
+def low_pass(values: torch.Tensor, spacing: float, cutoff: float) -> torch.Tensor:
+    """Remove detail finer than a cutoff, with a cosine edge a tenth of it wide; symmetric as a linear map.
+
+    Args:
+        values: Samples on a regular grid; all axes count.
+        spacing: Distance between neighbouring samples [m].
+        cutoff: Highest wavenumber that passes, where half is left [rad/m].
+    """
+    axes = [2 * torch.pi * torch.fft.fftfreq(n, spacing, dtype=torch.float64) for n in values.shape]
+    radius = torch.stack(torch.meshgrid(*axes, indexing="ij")).square().sum(dim=0).sqrt()
+    edge = ((radius / cutoff - 1.0) / 0.1 + 0.5).clamp(0, 1)
+    passed = 0.5 * (1 + torch.cos(torch.pi * edge)).to(values.device)
+    return torch.fft.ifftn(torch.fft.fftn(values) * passed).real

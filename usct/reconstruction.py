@@ -87,3 +87,8 @@ class Reconstruction:
     status: Status
     message: str
     provenance: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def highest_frequency(self) -> float | None:
+        """Highest frequency that took part [Hz], or None before the first update."""
+        return max((record.frequency for record in self.history), default=None)

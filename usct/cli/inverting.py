@@ -134,7 +134,9 @@ def draw_and_score(result: "Reconstruction", truth: "Medium | None", job: Job) -
     from usct.report.figures import png, reconstruction_figure
 
     atomic.write_bytes(job.figure, png(reconstruction_figure(result, truth, job.output.name)))
-    return None if truth is None else evaluate(result.medium, truth, result.start)
+    if truth is None:
+        return None
+    return evaluate(result.medium, truth, result.start, highest_frequency=result.highest_frequency)
 
 
 def _signed(result: "Reconstruction", job: Job) -> "Reconstruction":

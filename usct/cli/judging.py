@@ -33,7 +33,9 @@ def evaluate(
             f"{truth}: the truth has {medium.grid.n_dims} axes, {result_file} {result.medium.grid.n_dims}; "
             "give the truth of this result."
         )
-    scores = evaluation.evaluate(result.medium, medium, result.start)
+    scores = evaluation.evaluate(
+        result.medium, medium, result.start, highest_frequency=result.highest_frequency
+    )
     if scores.n_cells == 0:
         raise InputError(
             f"{truth}: nothing in it differs from the water by more than 2 m/s; give another truth."
@@ -65,5 +67,11 @@ def write_report(result_file: Path, truth: Path | None, output: Path) -> None:
 
     result = load_result(result_file)
     medium = None if truth is None else load_truth(truth)
-    scores = None if medium is None else evaluation.evaluate(result.medium, medium, result.start)
+    scores = (
+        None
+        if medium is None
+        else evaluation.evaluate(
+            result.medium, medium, result.start, highest_frequency=result.highest_frequency
+        )
+    )
     html.write_report(output, result, medium, scores, result_file.name)

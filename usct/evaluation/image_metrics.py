@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from usct.evaluation.regions import eroded, object_mask
+from usct.grid import low_pass
 from usct.medium import Medium
 
 BREAST_RANGE = (1400.0, 1600.0)
@@ -16,6 +17,10 @@ BREAST_RANGE = (1400.0, 1600.0)
 
 SKIN_DEPTH = 3e-3
 """Thickness of the outer layer that the interior leaves out [m]."""
+
+RESOLVED_SHARE = 0.9
+"""Detail counts as resolvable up to this share of the diffraction limit, half a wavelength: beyond it a ring
+sees next to nothing, because receivers beside the transmitter are left out."""
 
 _SSIM_SIGMA = 1.5
 _SSIM_WINDOW = 11
@@ -37,6 +42,9 @@ class Scores:
         n_cells: Number of cells compared.
         n_cells_interior: Number of cells deeper than 3 mm.
         start_rmse: Root-mean-square error of the start model [m/s].
+        rmse_resolved: Root-mean-square error against the truth without detail that the highest frequency
+            cannot resolve [m/s].
+        rmse_unresolved: What leaving out that detail costs: the truth without it against the truth [m/s].
     """
 
     rmse: float
@@ -50,6 +58,8 @@ class Scores:
     n_cells: int
     n_cells_interior: int
     start_rmse: float
+    rmse_resolved: float = math.nan
+    rmse_unresolved: float = math.nan
 
     def as_dict(self) -> dict[str, float | int | None]:
         """The numbers by name, with None for those that are not finite, because JSON has none such."""
@@ -61,6 +71,8 @@ class Scores:
             ("RMSE in the object", self.rmse, "{:.2f} m/s"),
             ("RMSE of the start model", self.start_rmse, "{:.2f} m/s"),
             ("RMSE deeper than 3 mm", self.rmse_interior, "{:.2f} m/s"),
+            ("RMSE in resolvable detail", self.rmse_resolved, "{:.2f} m/s"),
+            ("Unresolvable detail of the truth", self.rmse_unresolved, "{:.2f} m/s"),
             ("Mean absolute error", self.mae, "{:.2f} m/s"),
             ("Bias", self.bias, "{:+.2f} m/s"),
             ("95th percentile of the error", self.p95, "{:.2f} m/s"),
@@ -76,6 +88,7 @@ def evaluate(
     truth: Medium,
     start: Medium | None = None,
     speed_range: tuple[float, float] = BREAST_RANGE,
+    highest_frequency: float | None = None,
 ) -> Scores:
     """Score an image against the truth.
 
@@ -92,6 +105,8 @@ def evaluate(
         truth: The medium that made the data.
         start: The model the reconstruction started from, if its score is wanted.
         speed_range: Lowest and highest sound speed of the dynamic range [m/s].
+        highest_frequency: Of the data [Hz]. If given, the image is also compared with the truth low-passed,
+            in slowness, at RESOLVED_SHARE of the diffraction limit.
 
     Returns:
         The scores; NaN if the truth holds no object.
@@ -113,6 +128,7 @@ def evaluate(
     inside = mask.numpy()
     error = (got - expected)[inside]
     rmse = _root_mean_square(error)
+    resolved = expected if highest_frequency is None else _without_fine_detail(truth, highest_frequency)
     return Scores(
         rmse=rmse,
         mae=float(np.abs(error).mean()) if error.size else math.nan,
@@ -127,12 +143,24 @@ def evaluate(
         start_rmse=math.nan
         if start is None
         else _root_mean_square((_speeds(start, truth) - expected)[inside]),
+        rmse_resolved=math.nan if highest_frequency is None else _root_mean_square((got - resolved)[inside]),
+        rmse_unresolved=math.nan
+        if highest_frequency is None
+        else _root_mean_square((resolved - expected)[inside]),
     )
 
 
 def _speeds(medium: Medium, truth: Medium) -> NDArray[np.float64]:
     """Sound speed of a medium on the grid of the truth [m/s]."""
     return medium.resampled(truth.grid).sound_speed.detach().cpu().double().numpy()
+
+
+def _without_fine_detail(truth: Medium, frequency: float) -> NDArray[np.float64]:
+    """Sound speed of the truth without detail that waves of a frequency cannot resolve."""
+    slowness = 1.0 / truth.sound_speed.double()
+    water = float(slowness.flatten()[0])
+    cutoff = RESOLVED_SHARE * 2 * (2 * math.pi * frequency * water)
+    return (1.0 / (water + low_pass(slowness - water, truth.grid.spacing, cutoff))).numpy()
 
 
 def _root_mean_square(error: NDArray[np.float64]) -> float:

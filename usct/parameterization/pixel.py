@@ -5,7 +5,7 @@ from typing import Self
 import torch
 from torch import nn
 
-from usct.grid import Grid, resample
+from usct.grid import Grid, low_pass, resample
 from usct.medium import Medium
 from usct.parameterization.base import Parameterization
 
@@ -69,12 +69,5 @@ class PixelGrid(Parameterization):
         beyond is noise, and the end itself rings (Ali et al., IEEE Trans. Med. Imaging 43 (2024) 3988).
         """
         image = gradient.reshape(self.grid.shape) * self.region
-        axes = [
-            2 * torch.pi * torch.fft.fftfreq(n, self.grid.spacing, dtype=torch.float64)
-            for n in self.grid.shape
-        ]
-        radius = torch.stack(torch.meshgrid(*axes, indexing="ij")).square().sum(dim=0).sqrt()
-        edge = ((radius / cutoff - 1.0) / 0.1 + 0.5).clamp(0, 1)
-        passed = 0.5 * (1 + torch.cos(torch.pi * edge)).to(image.device)
-        filtered = torch.fft.ifftn(torch.fft.fftn(image) * passed).real
+        filtered = low_pass(image, self.grid.spacing, cutoff)
         return (filtered * self.region).reshape(-1)
