@@ -63,7 +63,7 @@ class Medium:
         if self.attenuation is None:
             return torch.complex(real, torch.zeros_like(real))
         scale = (frequency / self.reference_frequency) ** self.attenuation_power
-        return torch.complex(real, -self.attenuation * scale / (2 * torch.pi * frequency))
+        return torch.complex(real, -self.attenuation.to(real) * scale / (2 * torch.pi * frequency))
 
     def resampled(self, grid: Grid) -> "Medium":
         """The same medium on another grid; slowness is interpolated, since travel times add up."""

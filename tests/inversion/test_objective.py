@@ -119,7 +119,7 @@ def test_memory_restores_the_next_step_exactly(objective, name):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_nothing_to_gain_is_no_step(objective, point, name):
+def test_nothing_to_gain_is_no_step(point, name):
     flat = dataclasses.replace(point, gradient=torch.zeros_like(point.gradient))
     step = optimizer_for(Stage((1.0,), optimizer=name)).step(flat, lambda v: v)
     assert float(step.abs().max()) == 0

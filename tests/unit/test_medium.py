@@ -1,0 +1,63 @@
+"""The acoustic medium."""
+
+import math
+
+import pytest
+import torch
+
+from usct.grid import Grid
+from usct.medium import Medium
+
+GRID = Grid.centred((5, 6), 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("speed", "more", "sentence"),
+    [
+        (torch.ones(3, 3), {}, r"sound_speed has shape \(3, 3\), its grid \(5, 6\)"),
+        (torch.tensor(math.nan), {}, "sound_speed holds values that are not finite"),
+        (torch.tensor(0.5), {}, "sound_speed must be at least 1 in SI units, got 0.5"),
+        (torch.tensor(1.5e3), {"density": torch.tensor(0.0)}, "density must be at least 0.001"),
+        (torch.tensor(1.5e3), {"attenuation": torch.tensor(math.inf)}, "attenuation holds values that"),
+    ],
+)
+def test_what_is_not_physical_is_refused(speed, more, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Medium(GRID, speed, **more)
+
+
+def test_scalars_are_expanded():
+    medium = Medium(GRID, torch.tensor(1500.0), attenuation=torch.tensor(2.0))
+    assert medium.sound_speed.shape == medium.attenuation.shape == GRID.shape
+    assert Medium.homogeneous(GRID, 1480).sound_speed.unique().tolist() == [1480.0]
+
+
+def test_lossless_slowness_is_real():
+    slowness = Medium.homogeneous(GRID, 1500.0).slowness(5e5)
+    assert torch.equal(slowness.imag, torch.zeros(GRID.shape, dtype=torch.float64))
+    assert float(slowness.real[0, 0]) == pytest.approx(1 / 1500)
+
+
+def test_waves_decay_by_the_power_law():
+    medium = Medium(
+        GRID,
+        torch.tensor(1500.0).double(),
+        torch.tensor(10.0),
+        attenuation_power=1.5,
+        reference_frequency=1e6,
+    )
+    frequency, distance = 5e5, 0.03
+    phase = -1j * 2 * math.pi * frequency * complex(medium.slowness(frequency)[0, 0]) * distance
+    expected = math.exp(-10.0 * 0.5**1.5 * distance)
+    assert abs(torch.exp(torch.tensor(phase))) == pytest.approx(expected, rel=1e-6)
+
+
+def test_resampling_keeps_travel_times_and_the_law():
+    grid = Grid.centred((41, 41), 1e-3)
+    speed = 1500 + 60 * torch.exp(-grid.points().square().sum(dim=-1) / 1e-4)
+    medium = Medium(grid, speed, torch.tensor(3.0), torch.tensor(1000.0), 1.3, 5e5)
+    coarse = medium.resampled(Grid.centred((14, 14), 3e-3))
+    assert (coarse.attenuation_power, coarse.reference_frequency) == (1.3, 5e5)
+    assert coarse.attenuation.unique().tolist() == pytest.approx([3.0])
+    times = [float((1 / m.sound_speed).mean()) for m in (medium, coarse)]
+    assert times[0] == pytest.approx(times[1], rel=2e-3)
