@@ -45,7 +45,7 @@ def test_unknown_weights_explain_themselves_away(kind, has_receive):
     source, receive = draw(6, 1, seed=3), 1 + 0.1 * draw(1, 7, seed=4)
     observed = source * (receive if has_receive else 1) * predicted
     residual = LeastSquares(kind).residual(predicted, observed, weights())
-    assert residual.value < 1e-12
+    assert residual.value < (1e-8 if has_receive else 1e-20)  # alternation ends after a few rounds
     if has_receive:
         assert LeastSquares("transmit").residual(predicted, observed, weights()).value > 1e-4
 
