@@ -10,6 +10,7 @@ from tests.helpers import assert_order, assert_reciprocal, relative_error
 from usct.acquisition import TransducerArray
 from usct.forward.analytic import cylinder_field, point_source_field
 from usct.forward.helmholtz import Helmholtz
+from usct.forward.stencil import apply_operator, assemble, fit_stencil
 from usct.grid import Grid
 from usct.medium import Medium
 
@@ -226,3 +227,36 @@ def test_shifting_the_grid_shifts_nothing_else():
     medium = rough_medium(model.grid)
     # Rounding of the coordinates, magnified by the condition of the elements' weights.
     assert relative_error(predict(moved, replace(medium, grid=grid)), predict(model, medium)) < 1e-7
+
+
+def resonant_speed(model, width):
+    """Water speed at which a square of `width` nodes with a closed rim resonates on the model's grid."""
+    scheme = fit_stencil(*model.speed_range, FREQUENCY, model.grid.spacing)
+    shape = (width, width)
+    ones = tuple(torch.ones(2 * width + 1, dtype=torch.complex128) for _ in shape)
+    zero, unit = (assemble(scheme, torch.full(shape, v, dtype=torch.complex128), ones) for v in (0.0, 1.0))
+    basis = torch.eye(width * width, dtype=torch.complex128).reshape(*shape, -1)
+    stiffness, mass = (
+        apply_operator(part, basis).reshape(width * width, -1).real for part in (-zero, unit - zero)
+    )
+    phases = torch.linalg.eigvals(torch.linalg.solve(mass, stiffness)).real.sqrt()
+    speeds = 2 * math.pi * FREQUENCY * model.grid.spacing / phases
+    return float(speeds[(speeds - SPEED).abs().argmin()])
+
+
+@pytest.mark.parametrize("offset", [1e-3, 1e-4])
+def test_water_in_which_eliminated_boxes_nearly_resonate(offset):
+    # Boxes of six nodes are eliminated first; in uniform water they all resonate together.
+    model = model_of(5, half_width=3.5, radius=3.1)
+    speed = resonant_speed(model, 6) * (1 + offset)
+    assert abs(speed - SPEED) < 50
+    model = replace(model, water_sound_speed=speed)
+    medium = Medium.homogeneous(model.grid, speed)
+    assert model.linearize(medium, FREQUENCY).residual < 1e-8
+    assert green_error(model, medium, 2 * math.pi * FREQUENCY / speed) < 4e-3
+
+
+def test_the_residual_tells_when_resonance_spoils_the_fields():
+    model = model_of(5, half_width=3.5, radius=3.1)
+    medium = Medium.homogeneous(model.grid, resonant_speed(model, 6))
+    assert not model.linearize(medium, FREQUENCY).residual < 1e-3

@@ -214,7 +214,7 @@ class _Data(torch.autograd.Function):
         model: Helmholtz,
     ) -> torch.Tensor:
         """Solve and keep the fields."""
-        ctx.linearized = model._linearize(squared_slowness.detach(), buoyancy, frequency, None, check=False)
+        ctx.linearized = model._linearize(squared_slowness.detach(), buoyancy, frequency, None, check=True)
         ctx.shape = squared_slowness.shape
         return ctx.linearized.data.cpu()
 
