@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 
 from usct.acquisition import TransducerArray
+from usct.forward.parallel import compiled_code_runs
 from usct.forward.stencil import Stencil
 
 CHUNK_CELLS = 65536
@@ -74,7 +75,7 @@ class LinearizedForward:
             Shape (tx, rx), complex128.
         """
         weight = (self.sensitivity * change.to(self.sensitivity.device)).to(self.fields.dtype)
-        if weight.device.type == "cpu":
+        if _compiled(weight):
             from usct.forward import compiled_products
 
             product = compiled_products.apply(self.fields, self.spread_fields, weight)
@@ -99,7 +100,7 @@ class LinearizedForward:
         where = (self.array.transmits[:, None].to(full.device), self.array.receives[None, :].to(full.device))
         full.index_put_(where, residual.to(full), accumulate=True)
         mixed = (full + full.mT).conj().resolve_conj().to(self.fields.dtype)
-        if mixed.device.type == "cpu":
+        if _compiled(mixed):
             from usct.forward import compiled_products
 
             result = compiled_products.adjoint(self.fields, self.spread_fields, mixed)
@@ -133,7 +134,7 @@ def restrict(
         U and M U, each of shape (cell, element).
     """
     ny, nx = shape
-    if fields.device.type == "cpu":
+    if _compiled(fields):
         from usct.forward import compiled_products
 
         return compiled_products.restrict(
@@ -148,6 +149,10 @@ def restrict(
             weight = (stencil.centre, stencil.edge, stencil.corner)[abs(dy) + abs(dx)]
             spread += weight * inside * fields[(index + dy * nx + dx).clamp(0, ny * nx - 1)]
     return fields[index].to(storage), spread.to(storage)
+
+
+def _compiled(values: torch.Tensor) -> bool:
+    return values.device.type == "cpu" and compiled_code_runs()
 
 
 def _chunks(n: int) -> list[slice]:

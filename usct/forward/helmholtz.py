@@ -22,6 +22,7 @@ from usct.medium import Medium
 
 LEAST_POINTS_PER_WAVELENGTH = 3.5
 LARGEST_RESIDUAL = 1e-8
+USELESS_RESIDUAL = 1e-4
 LEAF_WIDTHS = (6, 7, 5, 9)
 """Dissections to try, in this order."""
 
@@ -173,7 +174,11 @@ class Helmholtz(ForwardModel):
         """Fields of all elements, and the relative residual of the wave equation.
 
         A front whose box resonates at this frequency amplifies rounding. That shows in the residual, and
-        other boxes resonate elsewhere: so the grid is dissected anew until the residual is small.
+        leaves of another size often help.
+
+        Raises:
+            InputError: If the residual stays so large that the fields are worthless; it takes a uniform
+                medium and a frequency within a millionth of a resonance.
         """
         n_elements, width = sampling.nodes.shape
         # The operator stands for h^2 (laplacian + k^2) and a point source for a delta over one cell, hence -1.
@@ -191,6 +196,11 @@ class Helmholtz(ForwardModel):
             residual = factorization.residual(sources, torch.from_numpy(sources.weights)[None])
             if residual <= LARGEST_RESIDUAL:
                 break
+        if check and not residual <= USELESS_RESIDUAL:
+            raise InputError(
+                f"the direct solver met a resonance of the grid of {1e3 * self.grid.spacing:g} mm (relative residual "
+                f"{residual:.1e}); change the grid's points per wavelength or the frequency by a per cent"
+            )
         return factorization.solve(sources, None, wanted)[0], residual
 
     def _cells(self, region: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:

@@ -5,15 +5,18 @@ busy machine. Here the pieces are the unit of parallelism and BLAS keeps to the 
 """
 
 import functools
+import importlib.util
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import threadpoolctl
 import torch
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
@@ -27,14 +30,21 @@ def n_threads() -> int:
 
 
 @functools.cache
+def compiled_code_runs() -> bool:
+    """Whether the compiled executors can be used; without numba the plain torch ones do the same, slower."""
+    return all(importlib.util.find_spec(name) for name in ("numba", "threadpoolctl"))
+
+
+@functools.cache
 def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(n_threads(), thread_name_prefix="usct")
 
 
 @functools.cache
-def _libraries() -> threadpoolctl.ThreadpoolController:
+def _libraries() -> "ThreadpoolController":
     # A controller governs the libraries that are loaded when it is made; compiled code calls SciPy's.
     import scipy.linalg.cython_blas  # noqa: F401
+    import threadpoolctl
 
     return threadpoolctl.ThreadpoolController()
 
@@ -51,6 +61,9 @@ def single_threaded_blas() -> Iterator[None]:
     Giving BLAS its threads back wakes one that spins for a while, so whoever runs many pieces of work in a row
     should enter this once around all of them.
     """
+    if not compiled_code_runs():
+        yield
+        return
     global _depth  # noqa: PLW0603 # counts users of a setting that is global to the process
     with _lock:
         _depth += 1

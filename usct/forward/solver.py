@@ -11,6 +11,7 @@ import torch
 
 from usct.forward import elimination, memory, stencil
 from usct.forward.dissection import LEAF_WIDTH, Plan, dissect
+from usct.forward.parallel import compiled_code_runs
 from usct.forward.sources import Activity, SparseSources, trace
 
 Executor = Literal["auto", "torch", "compiled"]
@@ -103,10 +104,10 @@ def factorise(
     Raises:
         ValueError: If the compiled executor is asked for what it cannot do.
     """
-    fits = couplings.device.type == "cpu" and couplings.dtype == torch.complex128
+    fits = couplings.device.type == "cpu" and couplings.dtype == torch.complex128 and compiled_code_runs()
     if executor == "compiled" and not fits:
         raise ValueError(
-            f"executor 'compiled' needs complex128 on a CPU, got {couplings.dtype} on {couplings.device}"
+            f"executor 'compiled' needs numba and complex128 on a CPU, got {couplings.dtype} on {couplings.device}"
         )
     module: ModuleType = elimination
     if fits and executor != "torch":

@@ -34,4 +34,6 @@ def select(spectra: Spectra, array: TransducerArray, mute_angle: float, outlier_
         keep = max(1, round((1.0 - outlier_fraction) * len(magnitude)))
         limit = magnitude.kthvalue(keep).values
         rows.append(torch.where(values.abs() <= limit, weight, 0.0))
-    return replace(spectra, weights=torch.stack(rows))
+    kept = torch.stack(rows)
+    # What counts nothing may be undefined, and zero times undefined is undefined.
+    return replace(spectra, values=torch.where(kept > 0, spectra.values, 0), weights=kept)
