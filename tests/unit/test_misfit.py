@@ -137,6 +137,16 @@ def test_largest_values_are_dropped_at_each_frequency():
     assert float(kept.weights[1, 3, 11]) == 1
 
 
+def test_undefined_values_of_no_weight_stay_out_of_the_misfit():
+    data = spectra()
+    values, kept = data.values.clone(), data.weights.clone()
+    values[:, 4, 9], kept[:, 4, 9] = math.nan, 0.0
+    chosen = select(Spectra(values, data.frequencies, kept), RING, 0.5, 0.0)
+    residual = LeastSquares("both").residual(draw(16, 16), chosen.values[0], chosen.weights[0])
+    assert math.isfinite(residual.value)
+    assert torch.isfinite(torch.view_as_real(residual.adjoint(residual.difference))).all()
+
+
 def test_nothing_left_is_an_error():
     with pytest.raises(
         ValueError, match=r"no usable data are left at 100 kHz; .*lower misfit.mute_angle_deg"
