@@ -28,7 +28,8 @@ class Section(BaseModel):
 class Start(Section):
     """Where the inversion starts."""
 
-    sound_speed: Speed | None = Field(None, description="Uniform start [m/s]; none: the water's.")
+    sound_speed: Speed | None = Field(None, description="Uniform start [m/s]; none: the file's or found.")
+    disc: bool = Field(True, description="Start from a disc of one sound speed where that explains the data.")
 
 
 class Water(Section):
