@@ -40,9 +40,9 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(n_threads(), thread_name_prefix="usct")
 
 
-@functools.cache
 def _libraries() -> "ThreadpoolController":
-    # A controller governs the libraries that are loaded when it is made; compiled code calls SciPy's.
+    # A controller governs the libraries that are loaded when it is made: a new one each time, and SciPy's BLAS,
+    # which compiled code calls, before it.
     import scipy.linalg.cython_blas  # noqa: F401
     import threadpoolctl
 
