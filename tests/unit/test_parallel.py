@@ -11,8 +11,11 @@ from usct.forward.parallel import each, n_threads, shares, single_threaded_blas
 
 
 def blas_threads():
+    # MKL, which a benchmark may have loaded, counts threads for each calling thread.
     return sorted(
-        library["num_threads"] for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"
+        library["num_threads"]
+        for library in threadpoolctl.threadpool_info()
+        if library["internal_api"] == "openblas"
     )
 
 
