@@ -2,7 +2,8 @@
 
 Factorisation, fields of 256 elements and one gradient, for usct's direct solver and others, side by side in
 one process: the contenders take turns and the median counts. Prints a table and writes build/bench.json, a
-list of rows. `ratio` is a row's seconds over those of usct at the same size.
+list of rows. `ratio` is a row's seconds over those of usct at the same size. The last row is a whole
+reconstruction.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import torch
 from tests.bench.baselines import UnavailableError
 from tests.bench.contenders import Contender, contenders
 from tests.bench.engine import Problem, Run, standard_problem
+from tests.bench.whole import reconstruction
 
 Row = dict[str, Any]
 
@@ -42,6 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _say(f"left out: {reason}")
         rows += _rows(problem, runs, options.threads)
     rows += _growth(rows)
+    try:
+        rows.append(reconstruction(options.quick))
+    except UnavailableError as reason:
+        _say(f"left out: the reconstruction, {reason}")
     _say(table(rows))
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(rows, indent=1) + "\n")

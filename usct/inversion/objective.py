@@ -55,7 +55,7 @@ class Point:
     def _push(self, direction: torch.Tensor) -> list[torch.Tensor]:
         """Changes of the residuals for a change of the parameters."""
         return [
-            residual.apply(linearized.apply(self.objective.change(self.parameters, direction, number)))
+            residual.apply(linearized.apply(self.objective.change(self.parameters, direction, number)).cpu())
             for number, (residual, linearized) in enumerate(
                 zip(self.residuals, self.linearizations, strict=True)
             )
