@@ -23,6 +23,7 @@ from usct.errors import InputError
 from usct.forward.parallel import single_threaded_blas
 from usct.inversion.loop import Discretization
 from usct.inversion.state import State
+from usct.medium import Medium
 from usct.phantom import Phantom
 from usct.preflight import check_simulation, check_size, water_of
 from usct.reconstruction import Iterate, Reconstruction
@@ -58,45 +59,44 @@ def simulate(
         InputError: If elements lie inside the object, or the grid is too coarse for a frequency.
     """
     check_simulation(phantom.medium, array, frequencies)
-    speeds = phantom.medium.sound_speed
-    slowest, fastest = float(speeds.min()), float(speeds.max())
-    discretization = Discretization(
-        SIMULATION_POINTS_PER_WAVELENGTH, (slowest, fastest), water_of(phantom.medium), SIMULATION_PML_CELLS
-    )
     rows = []
     for number, frequency in enumerate(frequencies):
         if on_progress:
             on_progress(number / len(frequencies), f"Simulating {frequency / 1e3:g} kHz")
-        if spacing is not None:
-            discretization = replace(discretization, points_per_wavelength=slowest / (frequency * spacing))
-        check_size(array, frequency, slowest, discretization.points_per_wavelength)
-        model = discretization.model(array, phantom.medium, frequency, 0.0)
-        nothing = torch.zeros(model.grid.shape, dtype=torch.bool)
-        try:
-            rows.append(
-                model.linearize(phantom.medium.resampled(model.grid), frequency, nothing, check=False).data
-            )
-        except ValueError as error:
-            raise InputError(str(error)) from None
+        rows.append(_unit_source_data(phantom.medium, array, frequency, spacing))
     if on_progress:
         on_progress(1.0, "Adding noise")
-    values = torch.stack(rows)
+    values = _disguised(torch.stack(rows), snr_db, seed)
+    spectra = Spectra.of(values, torch.tensor(list(frequencies), dtype=torch.float64))
+    metadata = {"snr_db": str(snr_db), "seed": str(seed), "simulated_by": f"usct {usct.__version__}"}
+    water = water_of(phantom.medium)
+    return Acquisition(array, spectra, water, truth=phantom.medium, title=phantom.title, metadata=metadata)
+
+
+def _unit_source_data(
+    medium: Medium, array: TransducerArray, frequency: float, spacing: float | None
+) -> torch.Tensor:
+    """Data of unit sources at one frequency, shape (tx, rx)."""
+    speeds = medium.sound_speed
+    slowest, fastest = float(speeds.min()), float(speeds.max())
+    points = SIMULATION_POINTS_PER_WAVELENGTH if spacing is None else slowest / (frequency * spacing)
+    check_size(array, frequency, slowest, points)
+    discretization = Discretization(points, (slowest, fastest), water_of(medium), SIMULATION_PML_CELLS)
+    model = discretization.model(array, medium, frequency, damping=0.0)
+    nothing = torch.zeros(model.grid.shape, dtype=torch.bool)
+    try:
+        return model.linearize(medium.resampled(model.grid), frequency, nothing).data
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+def _disguised(values: torch.Tensor, snr_db: float | None, seed: int) -> torch.Tensor:
+    """Data (freq, tx, rx) times an unknown complex weight for each frequency and transmit, plus noise."""
     generator = torch.Generator().manual_seed(seed)
     draws = torch.randn((len(values), values.shape[1], 2), generator=generator, dtype=torch.float64)
     weights = torch.polar(torch.exp(0.2 * draws[..., 0]), 2 * torch.pi * draws[..., 1])
     values = weights[..., None] * values
-    if snr_db is not None:
-        values = values + signals.complex_noise(values, snr_db, generator)
-    spectra = Spectra.of(values, torch.tensor(list(frequencies), dtype=torch.float64))
-    metadata = {"snr_db": str(snr_db), "seed": str(seed), "simulated_by": f"usct {usct.__version__}"}
-    return Acquisition(
-        array,
-        spectra,
-        discretization.water_sound_speed,
-        truth=phantom.medium,
-        title=phantom.title,
-        metadata=metadata,
-    )
+    return values if snr_db is None else values + signals.complex_noise(values, snr_db, generator)
 
 
 def reconstruct(
