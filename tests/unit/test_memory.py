@@ -11,6 +11,8 @@ from usct.forward import memory
 
 @pytest.fixture(autouse=True)
 def fresh():
+    # What earlier tests left in reference cycles would otherwise come back in the middle of this one.
+    gc.collect()
     memory.release()
     yield
     memory.release()
