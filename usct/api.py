@@ -82,7 +82,7 @@ def _unit_source_data(
     points = SIMULATION_POINTS_PER_WAVELENGTH if spacing is None else slowest / (frequency * spacing)
     check_size(array, frequency, slowest, points)
     discretization = Discretization(points, (slowest, fastest), water_of(medium), SIMULATION_PML_CELLS)
-    model = discretization.model(array, medium, frequency, damping=0.0)
+    model = discretization.model(array, (slowest, fastest), frequency, damping=0.0)
     nothing = torch.zeros(model.grid.shape, dtype=torch.bool)
     try:
         return model.linearize(medium.resampled(model.grid), frequency, nothing).data

@@ -6,7 +6,6 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 
 import torch
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from usct.acquisition import Spectra, TransducerArray
 from usct.forward.helmholtz import Helmholtz
@@ -15,6 +14,7 @@ from usct.inversion.objective import Objective, Point
 from usct.inversion.optimizers import Optimizer, optimizer_for
 from usct.inversion.schedule import Schedule, Stage
 from usct.inversion.state import State
+from usct.inversion.tailoring import measure
 from usct.medium import Medium
 from usct.misfit.spectra import LeastSquares
 from usct.parameterization.base import Parameterization
@@ -48,10 +48,11 @@ class Discretization:
     device: torch.device = torch.device("cpu")
     storage: torch.dtype = torch.complex64
 
-    def model(self, array: TransducerArray, medium: Medium, frequency: float, damping: float) -> Helmholtz:
+    def model(
+        self, array: TransducerArray, speeds: tuple[float, float], frequency: float, damping: float
+    ) -> Helmholtz:
         """Forward model for one frequency, its stencil fitted to the expected and the present sound speeds."""
-        slowest = min(self.speed_range[0], float(medium.sound_speed.min()))
-        fastest = max(self.speed_range[1], float(medium.sound_speed.max()))
+        slowest, fastest = min(self.speed_range[0], speeds[0]), max(self.speed_range[1], speeds[1])
         spacing = slowest / (frequency * self.points_per_wavelength)
         low, high = (edge.tolist() for edge in (array.positions.amin(dim=0), array.positions.amax(dim=0)))
         margin = ELEMENT_MARGIN_CELLS * spacing
@@ -102,7 +103,8 @@ class Inversion:
         self.schedule = schedule
         self.grid = grid
         self.start = self._medium()
-        self._last = State(0, 0, self._parameters(), {}, (), False)
+        self._region = parameterization.free_cells(grid)
+        self._last = self._fresh()
 
     def run(self, observed: Spectra, state: State | None = None) -> Reconstruction:
         """Run to the end without looking at the iterates."""
@@ -124,8 +126,8 @@ class Inversion:
             observed: Data with their weights; they must hold every frequency of the schedule.
             state: Where to go on from, or None to start.
         """
-        state = state or State(0, 0, self._parameters(), {}, (), False)
-        self._set(state.parameters)
+        state = state or self._fresh()
+        self._set(state)
         self._last = state
         clock = time.perf_counter() - (state.history[-1].seconds if state.history else 0.0)
         while state.stage < len(self.schedule):
@@ -145,17 +147,21 @@ class Inversion:
             return
         stage = self.schedule[state.stage]
         # Models fitted to the present medium would differ after a resume from those before it.
-        opening = state.parameters if state.opening is None else state.opening
-        objective = self._objective(stage, observed, opening)
+        speeds = state.opening or self._speeds()
+        objective = self._objective(stage, observed, speeds)
         optimizer = optimizer_for(stage)
         optimizer.restore(state.memory)
         solved_before = state.history[-1].n_solves if state.history else 0
-        point = objective.at(state.parameters)
+        point = objective.at(self.parameterization.vector())
         if not _is_finite(point):
             raise NotFiniteError(f"It was met at the start of {stage.name}, before any update there.")
         for iteration in range(state.iteration, stage.n_iterations):
-            before, point = point, self._update(objective, optimizer, stage, point)
-            step = self._rms_change(before.parameters, point.parameters)
+            image = self._medium().sound_speed
+            before, point = (
+                point,
+                self._update(objective, optimizer, stage, self._tailored(point, stage, iteration)),
+            )
+            step = float((self._medium().sound_speed - image).square().mean().sqrt())
             record = Record(
                 stage.name,
                 max(stage.frequencies),
@@ -167,19 +173,30 @@ class Inversion:
                 time.perf_counter() - clock,
             )
             gained = before.value - point.value
-            done = iteration + 1 == stage.n_iterations or not gained > stage.tolerance * before.value
+            settled = optimizer.monotone and not gained > stage.tolerance * before.value
+            done = settled or iteration + 1 == stage.n_iterations
+            history = (*state.history, record)
             state = State(
-                state.stage,
-                iteration + 1,
-                point.parameters,
-                optimizer.memory(),
-                (*state.history, record),
-                done,
-                opening,
+                state.stage, iteration + 1, self._field(), optimizer.memory(), history, done, speeds
             )
             yield state
             if done:
                 return
+
+    def _tailored(self, point: Point, stage: Stage, iteration: int) -> Point:
+        """The point with the kernel tailored anew to its data, where the parameterization wants that."""
+        when = self.parameterization.tailored
+        if when == "never" or (when == "stage" and iteration > 0):
+            return point
+        wave = self._wavenumber(stage)
+        seed = 1000 * len(self.schedule) + iteration
+        self.parameterization.retailor(
+            measure(point, self.grid, self._region, 2 * stage.cutoff * wave, wave, seed)
+        )
+        return point.again()
+
+    def _wavenumber(self, stage: Stage) -> float:
+        return 2 * math.pi * max(stage.frequencies) / self.discretization.water_sound_speed
 
     def _update(self, objective: Objective, optimizer: Optimizer, stage: Stage, point: Point) -> Point:
         """One step, halved while it raises the objective; without a better point the old one stays.
@@ -187,30 +204,26 @@ class Inversion:
         Raises:
             NotFiniteError: If the step is not finite, or the objective is not however short the step.
         """
-        wavenumber = 2 * math.pi * max(stage.frequencies) / self.discretization.water_sound_speed
-        step = optimizer.step(
-            point, lambda v: self.parameterization.precondition(v, 2 * stage.cutoff * wavenumber)
-        )
+        cutoff = 2 * stage.cutoff * self._wavenumber(stage)
+        step = optimizer.step(point, lambda v: self.parameterization.precondition(v, cutoff))
         if not torch.isfinite(step).all():
             raise NotFiniteError(f"It was met in the search for a step at {stage.name}.")
         for halving in range(MAX_HALVINGS + 1):
-            self._set(point.parameters + step * 0.5**halving)
+            self.parameterization.load(point.parameters + step * 0.5**halving)
             self.parameterization.constrain()
-            trial = objective.at(self._parameters())
+            trial = objective.at(self.parameterization.vector())
             usable = _is_finite(trial)
-            if usable and trial.value <= point.value:
+            if usable and (trial.value <= point.value or not optimizer.monotone):
                 return trial
         if not usable:
             raise NotFiniteError(f"It was met at every length of a step at {stage.name}.")
         optimizer.forget()
-        self._set(point.parameters)
+        self.parameterization.load(point.parameters)
         return point
 
-    def _objective(self, stage: Stage, observed: Spectra, opening: torch.Tensor) -> Objective:
+    def _objective(self, stage: Stage, observed: Spectra, speeds: tuple[float, float]) -> Objective:
         data = observed.at(torch.tensor(stage.frequencies, dtype=torch.float64))
-        self._set(opening)
-        medium = self._medium()
-        models = [self.discretization.model(self.array, medium, f, data.damping) for f in stage.frequencies]
+        models = [self.discretization.model(self.array, speeds, f, data.damping) for f in stage.frequencies]
         return Objective(models, data, LeastSquares(stage.source_weights), self.parameterization)
 
     def _iterate(self, state: State) -> Iterate:
@@ -218,7 +231,6 @@ class Inversion:
         stage = self.schedule[state.stage]
         done += stage.work * (stage.n_iterations if state.done else state.iteration)
         total = sum(s.work * s.n_iterations for s in self.schedule)
-        self._set(state.parameters)
         arrays, texts = state.arrays()
         return Iterate(state.history[-1], self._medium(), done / total, arrays, texts)
 
@@ -228,31 +240,32 @@ class Inversion:
 
     def _finish(self, status: Status, more: str = "") -> Reconstruction:
         history = self._last.history
-        self._set(self._last.parameters)
+        self._set(self._last)
         message = status.value + more
         if status is Status.FINISHED and history:
             left = 100 * math.sqrt(history[-1].objective)
             message += f" {len(history)} updates; {left:.1f} % of the data's amplitude is left unexplained."
-        with torch.no_grad():
-            region = self.parameterization.free_cells(self.grid)
-        return Reconstruction(self._medium(), self.start, region, history, status, message)
-
-    def _rms_change(self, before: torch.Tensor, after: torch.Tensor) -> float:
-        self._set(before)
-        old = self._medium().sound_speed
-        self._set(after)
-        return float((self._medium().sound_speed - old).square().mean().sqrt())
+        return Reconstruction(self._medium(), self.start, self._region, history, status, message)
 
     def _medium(self) -> Medium:
         with torch.no_grad():
             return self.parameterization(self.grid)
 
-    def _parameters(self) -> torch.Tensor:
-        return parameters_to_vector(self.parameterization.parameters()).detach().clone()
+    def _speeds(self) -> tuple[float, float]:
+        """Lowest and highest sound speed of the image [m/s]."""
+        speeds = self._medium().sound_speed
+        return float(speeds.min()), float(speeds.max())
 
-    def _set(self, parameters: torch.Tensor) -> None:
-        with torch.no_grad():
-            vector_to_parameters(parameters, self.parameterization.parameters())
+    def _fresh(self) -> State:
+        """The state before the first update."""
+        return State(0, 0, self._field(), {}, (), False)
+
+    def _field(self) -> dict[str, torch.Tensor]:
+        """Copies of everything that makes the image."""
+        return {name: v.detach().clone() for name, v in self.parameterization.state_dict().items()}
+
+    def _set(self, state: State) -> None:
+        self.parameterization.load_state_dict(dict(state.field))
 
 
 def _is_finite(point: Point) -> bool:

@@ -1,10 +1,10 @@
 """The objective of one stage: misfit, gradient and Gauss-Newton curvature as functions of the parameters."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import torch
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from torch.func import functional_call, vjp
 
 from usct.acquisition import Spectra
 from usct.forward.born import LinearizedForward
@@ -33,37 +33,82 @@ class Point:
     residuals: tuple[Residual, ...]
     linearizations: tuple[LinearizedForward, ...]
     objective: "Objective"
+    _tangents: dict[int, "_Tangent"] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def solver_residual(self) -> float:
         """Largest relative residual of the wave equation [1]."""
         return max(linearized.residual for linearized in self.linearizations)
 
+    @property
+    def damping(self) -> float:
+        """Weight of the squared norm of a Gauss-Newton step."""
+        return self.objective.parameterization.damping
+
+    @property
+    def learning_rates(self) -> torch.Tensor:
+        """Rate of every parameter as a share of the optimizer's, shape (parameter,)."""
+        return self.objective.parameterization.learning_rates().to(self.parameters)
+
     def curvature(self, direction: torch.Tensor) -> torch.Tensor:
         """Gauss-Newton product with a change of the parameters, shape (parameter,)."""
-        return self._pull(
-            tuple(r.adjoint(change) for r, change in zip(self.residuals, self._push(direction), strict=True))
-        )
+        return self.adjoint(self.apply(direction))
 
     def quadratic(self, direction: torch.Tensor) -> float:
         """Curvature along a direction, direction^T H direction; half the price of the product."""
         return sum(
             float((r.weights * change.abs().square()).sum())
-            for r, change in zip(self.residuals, self._push(direction), strict=True)
+            for r, change in zip(self.residuals, self.apply(direction), strict=True)
         ) / len(self.residuals)
 
-    def _push(self, direction: torch.Tensor) -> list[torch.Tensor]:
-        """Changes of the residuals for a change of the parameters."""
+    def apply(self, direction: torch.Tensor) -> list[torch.Tensor]:
+        """Change of each frequency's residual for a change of the parameters, shape (tx, rx) each."""
         return [
-            residual.apply(linearized.apply(self.objective.change(self.parameters, direction, number)).cpu())
-            for number, (residual, linearized) in enumerate(
-                zip(self.residuals, self.linearizations, strict=True)
-            )
+            self.change_data(number, self._tangent(number).apply(direction))
+            for number in range(len(self.residuals))
         ]
 
-    def _pull(self, adjoint_sources: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Adjoint of `_push`, from the predictions' side."""
-        return self.objective.pull(self.parameters, self.linearizations, adjoint_sources)
+    def adjoint(self, changes: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Adjoint of `apply` in the weighted inner product, averaged over frequencies, shape (parameter,)."""
+        total = torch.zeros_like(self.parameters)
+        for number, change in enumerate(changes):
+            total += self._tangent(number).adjoint(self.sensitivity(number, change))
+        return total / len(self.residuals)
+
+    def change_data(self, number: int, change: torch.Tensor) -> torch.Tensor:
+        """Change of one frequency's residual for a change of its cells' squared slowness, shape (tx, rx)."""
+        return self.residuals[number].apply(self.linearizations[number].apply(change).cpu())
+
+    def sensitivity(self, number: int, change: torch.Tensor) -> torch.Tensor:
+        """Adjoint of `change_data`, shape (cell,), complex."""
+        return self.linearizations[number].adjoint(self.residuals[number].adjoint(change)).cpu()
+
+    def cells(self, number: int) -> torch.Tensor:
+        """Squared slowness of one frequency's free cells, shape (cell,) [s^2/m^2]."""
+        return self._tangent(number).value
+
+    def nearby(self, parameters: torch.Tensor) -> tuple[float, torch.Tensor]:
+        """Value and gradient at other parameters, waves linearised about this point, the medium exact.
+
+        So one solution of the wave equation serves several steps of the parameters.
+        """
+        value, total = 0.0, torch.zeros_like(self.parameters)
+        for number, residual in enumerate(self.residuals):
+            tangent = self.objective.tangent(parameters, self.linearizations[number].cells, number)
+            difference = residual.difference + self.change_data(number, tangent.value - self.cells(number))
+            value += 0.5 * float((residual.weights * difference.abs().square()).sum())
+            total += tangent.adjoint(self.sensitivity(number, difference))
+        return value / len(self.residuals), total / len(self.residuals)
+
+    def again(self) -> "Point":
+        """The same point after the parameterization has been reshaped: no wave equation is solved."""
+        return self.objective.describe(self.residuals, self.linearizations)
+
+    def _tangent(self, number: int) -> "_Tangent":
+        if number not in self._tangents:
+            cells = self.linearizations[number].cells
+            self._tangents[number] = self.objective.tangent(self.parameters, cells, number)
+        return self._tangents[number]
 
 
 class Objective:
@@ -89,63 +134,75 @@ class Objective:
         self.parameterization = parameterization
         self.n_solves = 0
         self._regions = [parameterization.free_cells(model.grid) for model in self.models]
-        self._cells: list[torch.Tensor] = [torch.empty(0)] * len(self.models)
 
     def at(self, parameters: torch.Tensor) -> Point:
         """Evaluate the objective and its gradient: one factorisation per frequency."""
-        vector_to_parameters(parameters, self.parameterization.parameters())
-        residuals, linearizations, sources = [], [], []
+        self.parameterization.load(parameters)
+        residuals, linearizations = [], []
         for number, model in enumerate(self.models):
-            with torch.no_grad():
-                medium = self.parameterization(model.grid)
             frequency = float(self.observed.frequencies[number])
-            linearized = model.linearize(medium, frequency, self._regions[number])
+            linearized = model.linearize(self.medium(number), frequency, self._regions[number])
             self.n_solves += 1
-            self._cells[number] = linearized.cells
             residual = self.misfit.residual(
                 linearized.data.cpu(), self.observed.values[number], self.observed.weights[number]
             )
             residuals.append(residual)
             linearizations.append(linearized)
-            sources.append(residual.adjoint(residual.difference))
+        return self.describe(tuple(residuals), tuple(linearizations))
+
+    def describe(
+        self, residuals: tuple[Residual, ...], linearizations: tuple[LinearizedForward, ...]
+    ) -> Point:
+        """The point where the parameterization stands, from what its medium predicts."""
+        parameters = self.parameterization.vector()
         value = sum(r.value for r in residuals) / len(residuals)
-        gradient = self.pull(parameters, linearizations, sources)
-        return Point(parameters.clone(), value, gradient, tuple(residuals), tuple(linearizations), self)
+        point = Point(parameters, value, torch.empty(0), residuals, linearizations, self)
+        gradient = point.adjoint([r.difference for r in residuals])
+        return Point(parameters, value, gradient, residuals, linearizations, self, point._tangents)
 
-    def medium(self, parameters: torch.Tensor, number: int) -> Medium:
+    def medium(self, number: int) -> Medium:
         """The medium on the grid of one of the frequencies."""
-        vector_to_parameters(parameters, self.parameterization.parameters())
-        return self.parameterization(self.models[number].grid)
+        with torch.no_grad():
+            return self.parameterization(self.models[number].grid)
 
-    def change(self, parameters: torch.Tensor, direction: torch.Tensor, number: int) -> torch.Tensor:
-        """Change of the squared slowness of one frequency's cells, shape (cell,): forward derivative."""
-        cells, dummy = self._squared_slowness(parameters, number)
-        # The derivative of the transposed product with respect to its argument is the forward product.
-        seed = torch.zeros_like(cells, requires_grad=True)
-        pulled = torch.autograd.grad(cells, dummy, seed, create_graph=True)
-        (pushed,) = torch.autograd.grad(parameters_to_vector(pulled), seed, direction)
-        return pushed
+    def tangent(self, parameters: torch.Tensor, cells: torch.Tensor, number: int) -> "_Tangent":
+        """Derivative of one frequency's squared slowness in some cells with respect to the parameters."""
+        model, frequency = self.models[number], float(self.observed.frequencies[number])
 
-    def pull(
-        self,
-        parameters: torch.Tensor,
-        linearizations: Sequence[LinearizedForward],
-        adjoint_sources: Sequence[torch.Tensor],
-    ) -> torch.Tensor:
-        """Gradient with respect to the parameters for given adjoint sources, shape (tx, rx) each."""
-        total = torch.zeros_like(parameters)
-        for number, (linearized, source) in enumerate(zip(linearizations, adjoint_sources, strict=True)):
-            cells, inputs = self._squared_slowness(parameters, number)
-            sensitivity = linearized.adjoint(source).cpu()
-            pulled = torch.autograd.grad(cells, inputs, sensitivity)
-            total += parameters_to_vector(pulled)
-        return total / len(linearizations)
+        def squared_slowness(vector: torch.Tensor) -> torch.Tensor:
+            medium = functional_call(self.parameterization, self._named(vector), (model.grid,))
+            return model.squared_slowness(medium, frequency).reshape(-1)[cells]
 
-    def _squared_slowness(
-        self, parameters: torch.Tensor, number: int
-    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        vector_to_parameters(parameters, self.parameterization.parameters())
-        model = self.models[number]
-        medium = self.parameterization(model.grid)
-        squared = model.squared_slowness(medium, float(self.observed.frequencies[number]))
-        return squared.reshape(-1)[self._cells[number]], list(self.parameterization.parameters())
+        return _Tangent(squared_slowness, parameters)
+
+    def _named(self, vector: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Views of a vector of parameters, by name."""
+        named, first = {}, 0
+        for name, parameter in self.parameterization.named_parameters():
+            named[name] = vector[first : first + parameter.numel()].view_as(parameter)
+            first += parameter.numel()
+        return named
+
+
+class _Tangent:
+    """A function's value and derivative at one point, with products in both directions.
+
+    The transposed product is linear in what it is applied to, so its own transpose is the forward product;
+    that needs no second evaluation of the function, which forward differentiation would.
+    """
+
+    def __init__(self, function: Callable[[torch.Tensor], torch.Tensor], point: torch.Tensor) -> None:
+        value, pull, *_ = vjp(function, point)
+        self.value = value.detach()
+        self._pull: Callable[[torch.Tensor], tuple[torch.Tensor]] = pull
+        self._push: Callable[[torch.Tensor], tuple[torch.Tensor]] | None = None
+
+    def apply(self, direction: torch.Tensor) -> torch.Tensor:
+        """Derivative along a direction."""
+        if self._push is None:
+            _, self._push, *_ = vjp(lambda c: self._pull(c)[0], torch.zeros_like(self.value))
+        return self._push(direction)[0].detach()
+
+    def adjoint(self, cotangent: torch.Tensor) -> torch.Tensor:
+        """Transposed derivative, real part."""
+        return self._pull(cotangent)[0].detach()

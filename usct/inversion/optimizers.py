@@ -12,11 +12,20 @@ import torch
 from usct.inversion.objective import Point
 from usct.inversion.schedule import Stage
 
+SMALL_REST = 1e-3
+"""A Gauss-Newton system counts as solved when this share of its right-hand side is left."""
+
 Preconditioner = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Optimizer(ABC):
-    """Finds steps; what it remembers between steps can be saved and restored exactly."""
+    """Finds steps; what it remembers between steps can be saved and restored exactly.
+
+    Attributes:
+        monotone: Whether a step that raises the objective is to be shortened.
+    """
+
+    monotone = True
 
     @abstractmethod
     def step(self, point: Point, precondition: Preconditioner) -> torch.Tensor:
@@ -38,6 +47,8 @@ class Optimizer(ABC):
 class GaussNewton(Optimizer):
     """Gauss-Newton steps by a few preconditioned conjugate-gradient iterations, which also regularise.
 
+    In the parameters of a network this is the natural gradient of a Gaussian likelihood.
+
     References:
         Steihaug, SIAM J. Numer. Anal. 20 (1983) 626; Metivier et al., SIAM J. Sci. Comput. 35 (2013) B401.
     """
@@ -46,15 +57,16 @@ class GaussNewton(Optimizer):
         self.n_inner = n_inner
 
     def step(self, point: Point, precondition: Preconditioner) -> torch.Tensor:
-        """Solve H x = -g approximately."""
+        """Solve (H + damping) x = -g approximately."""
         x = torch.zeros_like(point.gradient)
         rest = -point.gradient
         shaped = precondition(rest)
         direction, power = shaped, torch.dot(rest, shaped)
+        enough = SMALL_REST**2 * float(power)
         for _ in range(self.n_inner):
-            if not float(power) > 0:
+            if not float(power) > enough:
                 break
-            product = point.curvature(direction)
+            product = point.curvature(direction) + point.damping * direction
             bend = torch.dot(direction, product)
             if float(bend) <= 0:  # an undefined one goes on, for the loop to notice
                 break
@@ -148,10 +160,61 @@ class LimitedMemoryBFGS(Optimizer):
         self._memory = dict(memory)
 
 
+class Adam(Optimizer):
+    """Adam: some steps of the parameters for each solution of the wave equation.
+
+    Between two solutions the waves are linearised, but the medium is exact however nonlinear its parameters.
+
+    References:
+        Kingma & Ba, ICLR 2015, algorithm 1.
+    """
+
+    monotone = False
+    MOMENTUM, SPREAD, FLOOR = 0.9, 0.999, 1e-8
+
+    def __init__(self, learning_rate: float, n_inner: int) -> None:
+        self.learning_rate = learning_rate
+        self.n_inner = n_inner
+        self._memory: dict[str, torch.Tensor] = {}
+
+    def step(self, point: Point, precondition: Preconditioner) -> torch.Tensor:  # noqa: ARG002 # has its own
+        """Take the steps; return their sum."""
+        rates = self.learning_rate * point.learning_rates
+        gradient, moved = point.gradient, torch.zeros_like(point.gradient)
+        for inner in range(self.n_inner):
+            if inner:
+                gradient = point.nearby(point.parameters + moved)[1]
+            moved = moved - rates * self._direction(gradient)
+        return moved
+
+    def _direction(self, gradient: torch.Tensor) -> torch.Tensor:
+        memory = self._memory
+        mean = memory.get("mean", torch.zeros_like(gradient))
+        square = memory.get("square", torch.zeros_like(gradient))
+        count = memory.get("count", torch.zeros((), dtype=torch.float64)) + 1
+        mean = self.MOMENTUM * mean + (1 - self.MOMENTUM) * gradient
+        square = self.SPREAD * square + (1 - self.SPREAD) * gradient.square()
+        self._memory = {"mean": mean, "square": square, "count": count}
+        spread = (square / (1 - self.SPREAD ** float(count))).sqrt()
+        # The floor is relative: gradients of different stages and scalings are orders of magnitude apart.
+        floor = self.FLOOR * float(spread.max()) + 1e-300
+        return mean / (1 - self.MOMENTUM ** float(count)) / (spread + floor)
+
+    def memory(self) -> dict[str, torch.Tensor]:
+        """Moments and their count."""
+        return dict(self._memory)
+
+    def restore(self, memory: Mapping[str, torch.Tensor]) -> None:
+        """Take them up."""
+        self._memory = dict(memory)
+
+
 def optimizer_for(stage: Stage) -> Optimizer:
     """The optimizer that a stage names."""
     if stage.optimizer == "gauss-newton":
         return GaussNewton(stage.n_inner)
+    if stage.optimizer == "adam":
+        return Adam(stage.learning_rate, stage.n_inner)
     return ConjugateGradients() if stage.optimizer == "conjugate-gradients" else LimitedMemoryBFGS()
 
 

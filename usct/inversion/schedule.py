@@ -5,7 +5,7 @@ from typing import Literal
 
 from usct.misfit.spectra import SourceWeights
 
-OptimizerName = Literal["gauss-newton", "conjugate-gradients", "l-bfgs"]
+OptimizerName = Literal["gauss-newton", "conjugate-gradients", "l-bfgs", "adam"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,9 @@ class Stage:
         frequencies: Frequencies inverted together [Hz].
         n_iterations: Model updates at most.
         optimizer: How an update is found.
-        n_inner: Conjugate-gradient steps inside each Gauss-Newton update; few of them regularise.
+        n_inner: Conjugate-gradient steps inside each Gauss-Newton update; few of them regularise. For Adam,
+            steps of the parameters for each solution of the wave equation.
+        learning_rate: Of Adam [1].
         cutoff: Highest object wavenumber kept, as a share of the diffraction limit 2 k [1].
         tolerance: The stage ends when an update lowers the objective by less than this share [1].
         source_weights: Which unknown weights the misfit fits.
@@ -29,6 +31,7 @@ class Stage:
     cutoff: float = 0.9
     tolerance: float = 2e-3
     source_weights: SourceWeights = "transmit"
+    learning_rate: float = 1e-3
 
     def __post_init__(self) -> None:
         """Refuse stages that cannot run."""
@@ -52,7 +55,7 @@ class Stage:
         0.65 MHz grows more slowly, because small grids leave processors idle. Gauss-Newton adds products over
         the fields, each about a fifth of a factorisation.
         """
-        products = self.n_inner if self.optimizer == "gauss-newton" else 0.5
+        products = self.n_inner if self.optimizer in ("gauss-newton", "adam") else 0.5
         return sum((f / 1e6) ** 1.5 for f in self.frequencies) * (1.0 + 0.4 * products)
 
 

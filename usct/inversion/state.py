@@ -15,30 +15,32 @@ class State:
     Attributes:
         stage: Index of the stage.
         iteration: Updates done in this stage.
-        parameters: Flattened parameters.
+        field: Everything that makes the image: parameters and buffers of the parameterization, by name.
         memory: What the optimizer remembers.
         history: Records so far.
         done: Whether the stage has ended, early or not.
-        opening: Parameters at the start of the stage, which its forward models are made for; none before it.
+        opening: Lowest and highest sound speed at the start of the stage, which its forward models are made for
+            [m/s]; none before it.
     """
 
     stage: int
     iteration: int
-    parameters: torch.Tensor
+    field: Mapping[str, torch.Tensor]
     memory: Mapping[str, torch.Tensor]
     history: tuple[Record, ...]
     done: bool
-    opening: torch.Tensor | None = None
+    opening: tuple[float, float] | None = None
 
     def arrays(self) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         """The state as arrays and texts, for a checkpoint."""
-        arrays = {"parameters": self.parameters} | {f"memory.{name}": v for name, v in self.memory.items()}
+        arrays = {f"field.{name}": v for name, v in self.field.items()}
+        arrays |= {f"memory.{name}": v for name, v in self.memory.items()}
         for name in (f.name for f in fields(Record) if f.name != "stage"):
             arrays[f"history.{name}"] = torch.tensor(
                 [asdict(r)[name] for r in self.history], dtype=torch.float64
             )
         if self.opening is not None:
-            arrays["opening"] = self.opening
+            arrays["opening"] = torch.tensor(self.opening, dtype=torch.float64)
         stages = "\n".join(record.stage for record in self.history)
         return arrays, {
             "stage": str(self.stage),
@@ -57,13 +59,17 @@ class State:
             values = dict(zip(names, row, strict=True))
             values |= {name: int(values[name]) for name in ("iteration", "n_solves")}
             history.append(Record(stage=stage, **values))
-        memory = {n.removeprefix("memory."): v for n, v in arrays.items() if n.startswith("memory.")}
+        field, memory = (
+            {n.removeprefix(prefix): v for n, v in arrays.items() if n.startswith(prefix)}
+            for prefix in ("field.", "memory.")
+        )
+        opening = arrays["opening"].tolist() if "opening" in arrays else None
         return cls(
             int(texts["stage"]),
             int(texts["iteration"]),
-            arrays["parameters"],
+            field,
             memory,
             tuple(history),
             texts["done"] == "1",
-            arrays.get("opening"),
+            None if opening is None else (opening[0], opening[1]),
         )

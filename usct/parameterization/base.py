@@ -1,22 +1,29 @@
 """What every parameterization promises: trainable numbers in, a bounded medium on any grid out."""
 
 from abc import ABC, abstractmethod
-from typing import Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from usct.grid import Grid
 from usct.medium import Medium
+from usct.parameterization.spectrum import Tailoring
 
 
 class Parameterization(nn.Module, ABC):
     """Trainable numbers that make a medium.
 
+    Everything that a run changes is a parameter or a buffer, so that `state_dict` is the whole field.
+
     Attributes:
+        tailored: When an inversion reshapes the kernel by what the data tell: never, at the start of each
+            stage, or before each update.
         bounds: Lowest and highest sound speed that the medium may take [m/s].
     """
 
+    tailored: ClassVar[Literal["never", "stage", "update"]] = "never"
     bounds: tuple[float, float]
 
     @abstractmethod
@@ -42,3 +49,24 @@ class Parameterization(nn.Module, ABC):
             cutoff: Highest spatial wavenumber that the data support [rad/m].
         """
         return gradient
+
+    def retailor(self, tailoring: Tailoring) -> None:  # noqa: ARG002 # for overriding
+        """Reshape the kernel in place; the medium stays as it is."""
+
+    @property
+    def damping(self) -> float:
+        """Weight of the squared norm of the parameters' step in a Gauss-Newton update."""
+        return 0.0
+
+    def vector(self) -> torch.Tensor:
+        """A copy of all parameters, flattened, shape (parameter,)."""
+        return parameters_to_vector(self.parameters()).detach().clone()
+
+    @torch.no_grad()
+    def load(self, vector: torch.Tensor) -> None:
+        """Set all parameters from a vector, shape (parameter,)."""
+        vector_to_parameters(vector, self.parameters())
+
+    def learning_rates(self) -> torch.Tensor:
+        """Rate of every parameter as a share of the optimizer's, shape (parameter,)."""
+        return torch.ones(sum(p.numel() for p in self.parameters()), dtype=torch.float64)

@@ -1,0 +1,189 @@
+"""What the data of a stage tell about each spatial wavenumber, by empirical Bayes, without a truth.
+
+The residual r = J e + n holds the missing change e of the image and noise n. In Fourier space J^H J is nearly
+diagonal with symbol h, which random probes measure with a product each. If the coefficients of e have variance S,
+those of the gradient J^H r have variance h (h S + noise): comparing what is found with that gives S for each band
+and the noise of all together, by maximising the probability of the data over both (type-II likelihood; MacKay,
+Neural Comput. 4 (1992) 415). Bands in which noise explains everything get S = 0: they stay closed.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from scipy.ndimage import distance_transform_edt
+from scipy.optimize import minimize_scalar
+from torch.func import vjp
+
+from usct.grid import Grid, resample
+from usct.inversion.objective import Point
+from usct.parameterization.spectrum import RadialSpectrum, Tailoring, lattice_wavenumbers
+
+N_BANDS = 24
+N_PROBES = 2
+
+
+class ImageDerivative:
+    """Derivative of the residuals with respect to log slowness on an image grid, whatever parameterizes it.
+
+    Args:
+        point: Where; its linearised waves are used.
+        image: Grid of the image.
+        window: Share of a change that counts, shape image.shape.
+    """
+
+    def __init__(self, point: Point, image: Grid, window: torch.Tensor) -> None:
+        self.point = point
+        self.image = image
+        self.window = window
+        nothing = torch.zeros(image.shape, dtype=torch.float64)
+        self._pulls = [vjp(lambda u, n=n: self._cells(u, n), nothing)[1] for n in range(len(point.residuals))]
+
+    def apply(self, change: torch.Tensor) -> list[torch.Tensor]:
+        """Changes of the residuals, shape (tx, rx) each, for a relative change of slowness, shape image.shape."""
+        return [self.point.change_data(n, self._cells(change, n)) for n in range(len(self.point.residuals))]
+
+    def adjoint(self, changes: list[torch.Tensor]) -> torch.Tensor:
+        """Adjoint of `apply` in the weighted inner product, averaged over frequencies, shape image.shape."""
+        total = torch.zeros(self.image.shape, dtype=torch.float64)
+        for number, change in enumerate(changes):
+            total += self._pulls[number](self.point.sensitivity(number, change))[0]
+        return total / len(changes)
+
+    def gradient(self) -> torch.Tensor:
+        """Gradient of the objective, shape image.shape."""
+        return self.adjoint([residual.difference for residual in self.point.residuals])
+
+    def curvature(self, change: torch.Tensor) -> torch.Tensor:
+        """Gauss-Newton product, shape image.shape."""
+        return self.adjoint(self.apply(change))
+
+    def _cells(self, change: torch.Tensor, number: int) -> torch.Tensor:
+        """Change of the squared slowness of a frequency's cells: twice the relative change of slowness."""
+        model = self.point.objective.models[number]
+        on_grid = resample(self.window * change, self.image, model.grid)
+        padded = torch.nn.functional.pad(on_grid[None], (model.pml_cells,) * 4, mode="replicate")[0]
+        return 2 * self.point.cells(number) * padded.reshape(-1)[self.point.linearizations[number].cells]
+
+
+@dataclass(frozen=True)
+class BandSpectra:
+    """Gain and gradient in rings of wavenumbers.
+
+    Attributes:
+        centres: Shape (band,) [rad/m].
+        gain: Symbol h of J^H J, shape (band,).
+        energy: Energy of the tapered gradient, shape (band,).
+        n_modes: Number of independent real coefficients that the taper leaves, shape (band,).
+        cover: Energy that the taper leaves of a stationary field inside the region [1].
+    """
+
+    centres: torch.Tensor
+    gain: torch.Tensor
+    energy: torch.Tensor
+    n_modes: torch.Tensor
+    cover: float
+
+
+def measure(
+    point: Point, image: Grid, region: torch.Tensor, cutoff: float, wavenumber: float, seed: int
+) -> Tailoring:
+    """Measure what the data say about the change that the image still lacks.
+
+    Args:
+        point: Where the inversion stands.
+        image: Grid of the image.
+        region: Where the image may change, boolean of image.shape.
+        cutoff: Highest object wavenumber to admit [rad/m].
+        wavenumber: Of the waves in water, at the highest frequency [rad/m].
+        seed: Of the random probes.
+    """
+    derivative = ImageDerivative(point, image, region.double())
+    bands = band_spectra(derivative, region, cutoff, seed)
+    energy = 2 * point.value
+    n_data = sum(2 * int((residual.weights > 0).sum()) for residual in point.residuals)
+    noise = _likeliest_noise(bands, energy, n_data)
+    prior = _prior(bands, noise)
+    return Tailoring(
+        RadialSpectrum(bands.centres, bands.gain), _cut(bands.centres, prior, cutoff), noise, wavenumber
+    )
+
+
+def band_spectra(
+    derivative: ImageDerivative, region: torch.Tensor, cutoff: float, seed: int, n_probes: int = N_PROBES
+) -> BandSpectra:
+    """Measure the gain by random probes of all bands at once, and the gradient's energy in each.
+
+    Cross terms between bands vanish on average, so a product with white noise measures every band.
+    """
+    image = derivative.image
+    taper = _taper(region)
+    widest = 2 * math.pi / (image.spacing * math.sqrt(float(region.sum()) * 4 / math.pi))
+    n_bands = max(3, min(N_BANDS, int(cutoff / (1.5 * widest))))
+    wavenumbers = lattice_wavenumbers(image.shape, image.spacing)
+    width = cutoff / n_bands
+    index = (wavenumbers / width).long()
+    index[wavenumbers >= cutoff] = n_bands
+    double = torch.full((wavenumbers.shape[-1],), 2.0, dtype=torch.float64)
+    double[0] = 1.0  # a real transform keeps one of each conjugate pair
+
+    def energies(values: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+        spectrum = torch.fft.rfft2(values, norm="ortho").conj() * torch.fft.rfft2(others, norm="ortho")
+        sums = torch.zeros(n_bands + 1, dtype=torch.float64)
+        return sums.index_add_(0, index.reshape(-1), (double * spectrum.real).reshape(-1))[:-1]
+
+    generator = torch.Generator().manual_seed(seed)
+    above = below = torch.zeros(n_bands, dtype=torch.float64)
+    passed = wavenumbers < cutoff
+    for _ in range(n_probes):
+        noise = torch.randn(image.shape, generator=generator, dtype=torch.float64)
+        probe = taper * torch.fft.irfft2(torch.fft.rfft2(noise) * passed, s=image.shape)
+        above = above + energies(probe, derivative.curvature(probe))
+        below = below + energies(probe, probe)
+    counts = torch.zeros(n_bands + 1, dtype=torch.float64)
+    counts.index_add_(0, index.reshape(-1), double.expand_as(wavenumbers).reshape(-1))
+    gradient = taper * derivative.gradient()
+    cover = float(taper.square().sum()) / float(region.sum())
+    return BandSpectra(
+        width * (torch.arange(n_bands, dtype=torch.float64) + 0.5),
+        (above / below).clamp(min=0),
+        energies(gradient, gradient),
+        counts[:-1] * float(taper.square().mean()),
+        cover,
+    )
+
+
+def _taper(region: torch.Tensor) -> torch.Tensor:
+    """Smooth window inside a region, from one in its middle to zero at its rim."""
+    depth = torch.from_numpy(distance_transform_edt(region.numpy()))
+    return torch.sin(0.5 * math.pi * (depth / (0.75 * depth.max().clamp(min=1))).clamp(max=1)) ** 2
+
+
+def _likeliest_noise(bands: BandSpectra, energy: float, n_data: int) -> float:
+    """Variance of one real datum that makes the data most probable, each band's prior being its likeliest."""
+    found = bands.energy / (bands.n_modes * bands.gain.clamp(min=1e-300))
+    n_modes = bands.n_modes / bands.cover
+    explained = float((n_modes * found).sum())
+    n_rest = max(n_data - float(n_modes.sum()), 0.05 * n_data)
+    rest = max(energy - explained, 1e-6 * energy)
+
+    def surprise(log_noise: float) -> float:
+        noise = math.exp(log_noise)
+        variance = found.clamp(min=noise)
+        inside = float((n_modes * (variance.log() + found / variance)).sum())
+        return inside + n_rest * log_noise + rest / noise
+
+    middle = math.log(energy / n_data)
+    return math.exp(minimize_scalar(surprise, bounds=(middle - 16, middle + 1), method="bounded").x)
+
+
+def _prior(bands: BandSpectra, noise: float) -> torch.Tensor:
+    """Likeliest variance of the missing change in each band: what noise does not explain."""
+    found = bands.energy / (bands.n_modes * bands.gain.clamp(min=1e-300))
+    return (found - noise).clamp(min=0) / bands.gain.clamp(min=1e-300)
+
+
+def _cut(centres: torch.Tensor, values: torch.Tensor, cutoff: float) -> RadialSpectrum:
+    """A spectrum that falls to zero at the cutoff."""
+    end = torch.tensor([cutoff], dtype=torch.float64)
+    return RadialSpectrum(torch.cat([centres, end]), torch.cat([values, torch.zeros(1, dtype=torch.float64)]))

@@ -1,0 +1,142 @@
+"""Spectra over spatial wavenumber: what a ring array senses, and the kernels tailored to it.
+
+Born scattering by a transmit and a receive on a full ring samples the object at one wavenumber each; their
+density is the symbol h of J^H J. A stationary kernel with spectrum T gives the wave tangent kernel the
+eigenvalues T h, so the spectrum decides what converges, and how fast.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class RadialSpectrum:
+    """A non-negative function of the wavenumber's magnitude: linear between samples, zero beyond the last.
+
+    Attributes:
+        wavenumbers: Increasing, shape (n,) [rad/m].
+        values: Shape (n,).
+    """
+
+    wavenumbers: torch.Tensor
+    values: torch.Tensor
+
+    def __post_init__(self) -> None:
+        """Refuse what is no spectrum."""
+        if self.wavenumbers.shape != self.values.shape or self.wavenumbers.ndim != 1:
+            raise ValueError(
+                f"wavenumbers {tuple(self.wavenumbers.shape)} and values {tuple(self.values.shape)} must match"
+            )
+        if not bool((self.wavenumbers.diff() > 0).all()):
+            raise ValueError("wavenumbers of a spectrum must increase")
+        if not bool((torch.isfinite(self.values) & (self.values >= 0)).all()):
+            raise ValueError("values of a spectrum must be finite and not negative")
+
+    def __call__(self, wavenumber: torch.Tensor) -> torch.Tensor:
+        """Values at wavenumbers of any shape [rad/m]; below the first sample its value holds."""
+        x, y = self.wavenumbers.to(wavenumber), self.values.to(wavenumber)
+        if len(x) == 1:
+            return torch.where(wavenumber <= x[0], y[0], 0.0)
+        right = torch.searchsorted(x, wavenumber.contiguous()).clamp(1, len(x) - 1)
+        share = ((wavenumber - x[right - 1]) / (x[right] - x[right - 1])).clamp(0, 1)
+        inside = y[right - 1] * (1 - share) + y[right] * share
+        return torch.where(wavenumber <= x[-1], inside, 0.0)
+
+    @property
+    def highest(self) -> float:
+        """Highest wavenumber where the spectrum is not zero [rad/m]; zero if it is zero everywhere."""
+        above = self.values.nonzero()
+        return float(self.wavenumbers[above[-1, 0]]) if len(above) else 0.0
+
+
+@dataclass(frozen=True)
+class Tailoring:
+    """What the data of a stage say about every spatial wavenumber of the change that is still missing.
+
+    All for relative slowness, per cell of the image grid they were measured on.
+
+    Attributes:
+        gain: Symbol of J^H J.
+        prior: Variance expected of the missing change, per Fourier coefficient of a unitary transform.
+        noise: Variance of the noise in one real datum, on the scale of the objective.
+        wavenumber: Of the waves in water, at the stage's highest frequency [rad/m].
+    """
+
+    gain: RadialSpectrum
+    prior: RadialSpectrum
+    noise: float
+    wavenumber: float
+
+
+def ring_symbol(wavenumbers: torch.Tensor, wave: float, muted: float = 0.0) -> torch.Tensor:
+    """Symbol of J^H J of a full ring, up to a constant: 1 / (K sqrt(4 k^2 - K^2)), zero beyond its edge.
+
+    Derived for Born scattering in a uniform medium, transmits and receives evenly around the circle and far
+    away: a pair at opening angle p samples the object at K = 2 k cos(p / 2).
+
+    Args:
+        wavenumbers: Object wavenumbers K, any shape [rad/m].
+        wave: Wavenumber k of the waves [rad/m].
+        muted: Receivers closer to the transmit than this angle are left out [rad].
+
+    Returns:
+        The symbol [m^2], same shape.
+    """
+    inside = (wavenumbers > 0) & (wavenumbers < 2 * wave * math.cos(muted / 2))
+    product = wavenumbers * (4 * wave**2 - wavenumbers**2).clamp(min=0).sqrt()
+    return torch.where(inside, 1.0 / torch.where(inside, product, 1.0), 0.0)
+
+
+def tailored_spectrum(
+    wave: float, sharpness: float = 0.5, reach: float = 0.5, edge: float = 0.9, n_samples: int = 256
+) -> RadialSpectrum:
+    """Kernel tailored to a ring: [K sqrt(4 k^2 - K^2)]^b exp(-K^2 / 2 c^2), cut at an edge; its maximum is one.
+
+    With b = 1 it undoes the ring's symbol, so that all wavenumbers it admits converge together, as the ramp
+    filter does in diffraction tomography; with b = 0 it is smooth, slow and forgiving.
+
+    Args:
+        wave: Wavenumber k of the waves [rad/m].
+        sharpness: The exponent b, 0 to 1.
+        reach: The roll-off c as a share of the diffraction limit 2 k.
+        edge: Where it is cut, as a share of 2 k; the end of the ring's band rings.
+        n_samples: Of the result.
+
+    Raises:
+        ValueError: If a share lies outside its range.
+    """
+    if not (0 <= sharpness <= 1 and reach > 0 and 0 < edge <= 1 and wave > 0):
+        raise ValueError(
+            f"sharpness must lie in 0 to 1, edge in 0 to 1, reach and wave above 0; "
+            f"got {sharpness:g}, {edge:g}, {reach:g}, {wave:g}"
+        )
+    limit = 2 * wave
+    wavenumbers = torch.linspace(0, edge * limit, n_samples, dtype=torch.float64)
+    ramp = wavenumbers * (limit**2 - wavenumbers**2).clamp(min=0).sqrt()
+    values = ramp**sharpness * torch.exp(-0.5 * (wavenumbers / (reach * limit)) ** 2)
+    return RadialSpectrum(wavenumbers, values / values.max())
+
+
+def gaussian_spectrum(width: float, n_samples: int = 256) -> RadialSpectrum:
+    """exp(-K^2 / 2 width^2) up to four widths: the spectrum of Gaussian Fourier features [rad/m]."""
+    wavenumbers = torch.linspace(0, 4 * width, n_samples, dtype=torch.float64)
+    return RadialSpectrum(wavenumbers, torch.exp(-0.5 * (wavenumbers / width) ** 2))
+
+
+def fresnel_wavenumber(wave: float, path: float) -> float:
+    """Wavenumber of detail as wide as the first Fresnel zone, which controls travel times [rad/m].
+
+    Args:
+        wave: Wavenumber of the waves [rad/m].
+        path: Distance between transmit and receive [m].
+    """
+    return math.sqrt(2 * math.pi * wave / path)
+
+
+def lattice_wavenumbers(shape: tuple[int, ...], spacing: float) -> torch.Tensor:
+    """Magnitudes of the wavenumbers of a real Fourier transform (rfftn) of a grid [rad/m]."""
+    axes = [2 * math.pi * torch.fft.fftfreq(n, spacing, dtype=torch.float64) for n in shape[:-1]]
+    axes.append(2 * math.pi * torch.fft.rfftfreq(shape[-1], spacing, dtype=torch.float64))
+    return torch.stack(torch.meshgrid(*axes, indexing="ij")).square().sum(dim=0).sqrt()

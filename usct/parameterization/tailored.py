@@ -1,0 +1,104 @@
+"""Kernel-tailored Fourier features with a linear head, at scale: a Fourier-whitened grid."""
+
+import math
+
+import torch
+from scipy.fft import next_fast_len
+from torch import nn
+
+from usct.grid import Grid, resample
+from usct.medium import Medium
+from usct.parameterization.field import Field
+from usct.parameterization.spectrum import RadialSpectrum, Tailoring, lattice_wavenumbers
+
+PADDING = 1.2
+"""Size of the periodic Fourier lattice over the image's, so that opposite rims stay apart."""
+
+
+class TailoredGrid(Field):
+    """change = F^-1 sqrt(spectrum) F parameters: all Fourier features of a lattice at once.
+
+    Its tangent kernel is stationary, with the prescribed spectrum, whatever the parameters' values; with
+    independent standard normal parameters it is a random field with that spectrum.
+
+    Args:
+        start: The base image.
+        region: Cells that may change.
+        bounds: Lowest and highest sound speed [m/s].
+        spectrum: Of the tangent kernel, which is also the variance of the Fourier coefficients of a unitary
+            transform if the parameters are standard normal.
+
+    Raises:
+        ValueError: If the spectrum reaches beyond the grid's Nyquist wavenumber.
+    """
+
+    tailored = "update"
+    amplitude: torch.Tensor
+    shaping: torch.Tensor
+    noise: torch.Tensor
+
+    def __init__(
+        self, start: Medium, region: torch.Tensor, bounds: tuple[float, float], spectrum: RadialSpectrum
+    ) -> None:
+        super().__init__(start, region, bounds)
+        self.lattice = tuple(next_fast_len(math.ceil(PADDING * n), real=True) for n in self.grid.shape)
+        wavenumbers = lattice_wavenumbers(self.lattice, self.grid.spacing)
+        self.white = nn.Parameter(torch.zeros(self.lattice, dtype=torch.float64))
+        self.register_buffer("amplitude", torch.zeros_like(wavenumbers))
+        self.register_buffer("shaping", torch.ones_like(wavenumbers))
+        self.register_buffer("noise", torch.zeros((), dtype=torch.float64))
+        self.reshape(spectrum)
+
+    def change(self, grid: Grid) -> torch.Tensor:
+        """Change of log slowness, interpolated from the image grid."""
+        image = _filter(self.white, self.amplitude)[tuple(slice(n) for n in self.grid.shape)]
+        return resample(self.window(self.grid) * image, self.grid, grid)
+
+    def reset(self) -> None:
+        """Set all parameters to zero."""
+        with torch.no_grad():
+            self.white.zero_()
+
+    def reshape(self, spectrum: RadialSpectrum) -> None:
+        """Give the kernel another spectrum; the medium stays as it is.
+
+        Raises:
+            ValueError: If the spectrum reaches beyond the grid's Nyquist wavenumber.
+        """
+        nyquist = math.pi / self.grid.spacing
+        if spectrum.highest > nyquist * (1 + 1e-9):
+            raise ValueError(
+                f"the spectrum reaches {spectrum.highest:.4g} rad/m, beyond the {nyquist:.4g} rad/m of a grid of "
+                f"{1e3 * self.grid.spacing:g} mm; use a finer image grid or a lower frequency"
+            )
+        self.bake()
+        wavenumbers = lattice_wavenumbers(self.lattice, self.grid.spacing)
+        self.amplitude.copy_(spectrum(wavenumbers).sqrt())
+        self.shaping.fill_(1.0)
+        self.noise.zero_()
+
+    def retailor(self, tailoring: Tailoring) -> None:
+        """Make the kernel the prior, the step's weight the noise, and its filter their Wiener curvature.
+
+        A Gauss-Newton step then is the most probable change under a Gaussian prior and noise, and in Fourier
+        space its matrix, gain x prior + noise, is nearly diagonal and known: its inverse is the filter.
+        """
+        self.reshape(tailoring.prior)
+        wavenumbers = lattice_wavenumbers(self.lattice, self.grid.spacing)
+        curvature = tailoring.gain(wavenumbers) * tailoring.prior(wavenumbers) + tailoring.noise
+        self.shaping.copy_(curvature.reciprocal())
+        self.noise.fill_(tailoring.noise)
+
+    @property
+    def damping(self) -> float:
+        """Variance of the noise: the prior's weight in a step."""
+        return float(self.noise)
+
+    def precondition(self, gradient: torch.Tensor, cutoff: float) -> torch.Tensor:  # noqa: ARG002 # spectrum is cut
+        """Divide by the curvature expected at every wavenumber."""
+        return _filter(gradient.reshape(self.lattice), self.shaping).reshape(-1)
+
+
+def _filter(image: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
+    """Multiply by a real transfer function of the wavenumber; symmetric as a linear map."""
+    return torch.fft.irfft2(transfer * torch.fft.rfft2(image), s=image.shape)
