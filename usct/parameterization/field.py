@@ -1,5 +1,6 @@
 """Fields: media that depart from a base image by a trained function of position."""
 
+import copy
 import math
 from abc import abstractmethod
 from typing import Self
@@ -72,16 +73,15 @@ class Field(Parameterization):
     @torch.no_grad()
     def fitted_to(self, medium: Medium) -> Self:
         """A copy whose base image is the medium, inside the region."""
-        copy = self._copy()
+        other = self._copy()
         wanted = _unbounded(-medium.resampled(self.grid).sound_speed.double().log(), self.bounds)
-        copy.base.copy_(torch.where(self.region, wanted.to(self.base.device), self.base))
-        copy.reset()
-        return copy
+        other.base.copy_(torch.where(self.region, wanted.to(self.base.device), self.base))
+        other.reset()
+        return other
 
     def _copy(self) -> Self:
         """The same field with memory of its own."""
-        import copy
-
+        self._windows.clear()  # made inside a transformed function, they could not be copied
         return copy.deepcopy(self)
 
     def _log_slowness(self, grid: Grid) -> torch.Tensor:

@@ -1,0 +1,185 @@
+"""Fourier-feature networks: Gaussian ones, and ones whose kernel is tailored to the instrument."""
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+
+from usct.medium import Medium
+from usct.parameterization.features import (
+    WIDEST,
+    FourierFeatures,
+    encode,
+    gaussian_features,
+    tailored_features,
+)
+from usct.parameterization.network import NetworkField, Weights, require_resolved
+from usct.parameterization.spectrum import Tailoring, tailored_spectrum
+
+EDGE = 0.9
+"""Highest wavenumber of tailored features as a share of the diffraction limit."""
+
+Activation = Literal["tanh", "gelu", "relu"]
+Kind = Literal["gaussian", "tailored"]
+
+
+class FourierNetwork(NetworkField):
+    """Fixed Fourier features, a multilayer perceptron without biases, and a mean of its own.
+
+    In the neural-tangent parametrization, weights of unit variance divided by the root of the number of inputs,
+    its kernel at first is a function of the features' kernel alone, hence stationary. With an odd activation
+    the constant has no part in it: sines and cosines have unit norm together and need no bias.
+
+    Args:
+        start: The base image.
+        region: Cells that may change.
+        bounds: Lowest and highest sound speed [m/s].
+        features: "gaussian" for random wavenumbers, or "tailored" for those of a ring.
+        highest: Highest wavenumber that any stage will need [rad/m]; half the grid's Nyquist by default.
+        width: Of Gaussian features along each axis [rad/m]; a quarter of the highest by default, its most.
+        sharpness: Of tailored features' spectrum, 0 to 1.
+        reach: Roll-off of tailored features' spectrum, as a share of the diffraction limit.
+        n_features: Number of wavenumbers; each makes a cosine and a sine.
+        n_hidden: Units of each hidden layer.
+        n_layers: Number of hidden layers.
+        activation: Between the layers; "tanh" is odd.
+        adaptive: Whether amplitudes are tailored anew at each stage.
+        scale: Relative change of slowness for an output of one.
+        seed: Of the features and the first weights.
+        dtype: Of the parameters.
+
+    Raises:
+        ValueError: If features reach beyond the grid's Nyquist wavenumber.
+
+    References:
+        Tancik et al., NeurIPS 33 (2020) 7537; Jacot et al., NeurIPS 31 (2018) 8571.
+    """
+
+    wavenumbers: torch.Tensor
+    amplitudes: torch.Tensor
+    areas: torch.Tensor
+
+    def __init__(
+        self,
+        start: Medium,
+        region: torch.Tensor,
+        bounds: tuple[float, float],
+        features: Kind = "gaussian",
+        highest: float | None = None,
+        width: float | None = None,
+        sharpness: float = 0.5,
+        reach: float = 0.35,
+        n_features: int = 256,
+        n_hidden: int = 64,
+        n_layers: int = 2,
+        activation: Activation = "tanh",
+        adaptive: bool = False,
+        scale: float = 0.05,
+        seed: int = 0,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__(start, region, bounds, scale, seed, dtype)
+        if n_hidden < 1 or n_layers < 1:
+            raise ValueError(f"a network needs units and layers, got {n_hidden} and {n_layers}")
+        self.features = features
+        self.highest = 0.5 * math.pi / self.grid.spacing if highest is None else highest
+        self.width = self.highest / WIDEST if width is None else width
+        self.sharpness = sharpness
+        self.reach = reach
+        self.n_features = n_features
+        self.n_hidden = n_hidden
+        self.n_layers = n_layers
+        self.activation = activation
+        self.adaptive = adaptive
+        placed = self._placed()
+        for name in ("wavenumbers", "amplitudes", "areas"):
+            self.register_buffer(name, getattr(placed, name))
+        self._register()
+
+    @property
+    def tailored(self) -> Literal["never", "stage", "update"]:  # type: ignore[override]
+        """At the start of each stage if adaptive."""
+        return "stage" if self.adaptive else "never"
+
+    def use(self, features: FourierFeatures) -> None:
+        """Put other features in place of these, as many as there are; the medium stays as it is.
+
+        Raises:
+            ValueError: If their number differs, or they reach beyond the grid's Nyquist wavenumber.
+        """
+        if len(features.wavenumbers) != self.n_features:
+            raise ValueError(f"{self.n_features} features are needed, got {len(features.wavenumbers)}")
+        require_resolved(self.grid, features.highest)
+        self.bake()
+        self.wavenumbers.copy_(features.wavenumbers)
+        self.amplitudes.copy_(features.amplitudes)
+        self.areas.copy_(features.areas)
+        self._cache.clear()
+
+    @torch.no_grad()
+    def retailor(self, tailoring: Tailoring) -> None:
+        """Give the features the amplitudes of a Wiener step, prior / (gain x prior + noise).
+
+        The first layer is divided by what its features gain, so that the image stays and the kernel changes.
+        """
+        present = FourierFeatures(self.wavenumbers.cpu(), self.amplitudes.cpu(), self.areas.cpu())
+        wiener = _wiener(tailoring, present.magnitudes)
+        if not bool((wiener > 0).any()):
+            return  # the data say nothing that these features could tell
+        wanted = present.reshaped(lambda _: wiener).amplitudes.to(self.amplitudes)
+        gain = (self.amplitudes / wanted).repeat(2)[:, None].to(self.dtype)
+        self.get_parameter("layer0").mul_(gain)
+        self.get_buffer("first_layer0").mul_(gain)
+        self.amplitudes.copy_(wanted)
+        self._cache.clear()
+
+    def draw(self, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """Standard normal weights."""
+        widths = (2 * self.n_features, *[self.n_hidden] * self.n_layers, 1)
+        return {
+            f"layer{n}": torch.randn(a, b, generator=generator, dtype=torch.float64)
+            for n, (a, b) in enumerate(zip(widths[:-1], widths[1:], strict=True))
+        }
+
+    def prepare(self, points: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The features, shape (point, 2 feature)."""
+        phases = points.to(self.dtype) @ (self.unit * self.wavenumbers.T).to(self.dtype)
+        return (encode(phases, self.amplitudes.to(self.dtype)),)
+
+    def evaluate(self, prepared: tuple[torch.Tensor, ...], weights: Weights) -> torch.Tensor:
+        """Output of the network, shape (point,)."""
+        hidden = prepared[0] @ weights["layer0"]
+        # The small matrix takes the factor: scaling the many activations would cost a pass over memory.
+        for n in range(1, self.n_layers + 1):
+            hidden = _ACTIVATIONS[self.activation](hidden) @ (weights[f"layer{n}"] * self.n_hidden**-0.5)
+        return hidden[:, 0]
+
+    def rates(self) -> dict[str, torch.Tensor]:
+        """For Adam, whose steps ignore the size of a gradient: so that amplitudes act squared, as they should."""
+        strength = self.amplitudes / self.amplitudes.square().mean().sqrt()
+        rates = {f"layer{n}": torch.tensor(1.0) for n in range(self.n_layers + 1)}
+        rates["layer0"] = strength.repeat(2)[:, None]
+        return rates
+
+    def _placed(self) -> FourierFeatures:
+        if self.features == "gaussian":
+            require_resolved(self.grid, WIDEST * self.width)
+            return gaussian_features(self.width, self.n_features, self.seed)
+        require_resolved(self.grid, self.highest)
+        spectrum = tailored_spectrum(0.5 * self.highest / EDGE, self.sharpness, self.reach, EDGE)
+        return tailored_features(spectrum, self.n_features, self.highest)
+
+
+_ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "tanh": torch.tanh,
+    "gelu": torch.nn.functional.gelu,
+    "relu": torch.relu,
+}
+
+
+def _wiener(tailoring: Tailoring, wavenumbers: torch.Tensor) -> torch.Tensor:
+    """Prior / (gain x prior + noise), shape of the wavenumbers."""
+    prior = tailoring.prior(wavenumbers)
+    curvature = tailoring.gain(wavenumbers) * prior + tailoring.noise
+    return torch.where(prior > 0, prior / torch.where(prior > 0, curvature, 1.0), 0.0)

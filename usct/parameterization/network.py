@@ -1,0 +1,131 @@
+"""What all neural fields share: seeded weights, a change that starts at zero, a mean of its own."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from usct.grid import Grid
+from usct.medium import Medium
+from usct.parameterization.features import PointCache
+from usct.parameterization.field import PointField
+
+CACHE_BYTES = 300_000_000
+"""Most memory for what is computed once for the points of a grid."""
+
+MEAN_RATE = 2.0
+"""Learning rate of the mean as a share of the optimizer's: as the fields' own pace, step by step."""
+
+Weights = Mapping[str, torch.Tensor]
+
+
+class NetworkField(PointField):
+    """change = scale x (network(weights) - network(first weights) + mean).
+
+    Subtracting what the network gave at first, rather than setting its last layer to zero, keeps the tangent
+    kernel of all layers at work from the first step. The constant, which would otherwise dominate the kernel,
+    has one parameter of its own.
+
+    Args:
+        start: The base image.
+        region: Cells that may change.
+        bounds: Lowest and highest sound speed [m/s].
+        scale: Relative change of slowness for an output of one.
+        seed: Of the first weights.
+        dtype: Of the parameters and of the arithmetic.
+    """
+
+    mean: nn.Parameter
+
+    def __init__(
+        self,
+        start: Medium,
+        region: torch.Tensor,
+        bounds: tuple[float, float],
+        scale: float,
+        seed: int,
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__(start, region, bounds)
+        if start.grid.n_dims != 2:
+            raise ValueError(f"networks are made for two dimensions, got {start.grid.n_dims}")
+        if not scale > 0:
+            raise ValueError(f"scale must be positive, got {scale:g}")
+        self.scale = scale
+        self.seed = seed
+        self.dtype = dtype
+        self._names: tuple[str, ...] = ()
+        self._cache = PointCache(CACHE_BYTES)
+
+    @abstractmethod
+    def draw(self, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """First weights, by name; the same from the same generator."""
+
+    @abstractmethod
+    def prepare(self, points: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """What the network needs of points, whatever its weights; kept from one evaluation to the next."""
+
+    @abstractmethod
+    def evaluate(self, prepared: tuple[torch.Tensor, ...], weights: Weights) -> torch.Tensor:
+        """Output of the network, shape (point,) [1]."""
+
+    @abstractmethod
+    def rates(self) -> dict[str, torch.Tensor]:
+        """Learning rates that fit the weights, by name, each to be expanded to its weight's shape."""
+
+    def at(self, points: torch.Tensor) -> torch.Tensor:
+        """Change of log slowness at points, shape (point, dim) in units of `unit`; shape (point,)."""
+        *prepared, at_first = self._cache.get(points, self._prepare)
+        output = self.evaluate(tuple(prepared), {name: getattr(self, name) for name in self._names})
+        return self.scale * (output - at_first + self.mean)
+
+    @torch.no_grad()
+    def reset(self) -> None:
+        """Take the first weights again."""
+        weights = self.draw(torch.Generator().manual_seed(self.seed))
+        for name, values in weights.items():
+            getattr(self, name).copy_(values)
+            getattr(self, f"first_{name}").copy_(values)
+        self.mean.zero_()
+        self._cache.clear()
+
+    def learning_rates(self) -> torch.Tensor:
+        """Rate of every parameter as a share of the optimizer's, shape (parameter,)."""
+        rates = {**self.rates(), "mean": torch.tensor(MEAN_RATE)}
+        return torch.cat(
+            [rates[name].cpu().double().expand(p.shape).reshape(-1) for name, p in self.named_parameters()]
+        )
+
+    def _register(self) -> None:
+        """Create the weights; to be called once all that `draw` needs is there."""
+        weights = self.draw(torch.Generator().manual_seed(self.seed))
+        self._names = tuple(weights)
+        for name, values in weights.items():
+            self.register_parameter(name, nn.Parameter(values.to(self.dtype)))
+            self.register_buffer(f"first_{name}", values.to(self.dtype))
+        self.register_parameter("mean", nn.Parameter(torch.zeros((), dtype=self.dtype)))
+
+    def _prepare(self, points: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        prepared = self.prepare(points)
+        first = {name: getattr(self, f"first_{name}") for name in self._names}
+        return (*prepared, self.evaluate(prepared, first))
+
+    def _load_from_state_dict(self, *arguments: object) -> None:
+        """Forget what belongs to the old weights and features."""
+        self._cache.clear()
+        super()._load_from_state_dict(*arguments)
+
+
+def require_resolved(grid: Grid, highest: float) -> None:
+    """Refuse wavenumbers [rad/m] that a grid cannot hold.
+
+    Raises:
+        ValueError: If the highest is not positive, or beyond the grid's Nyquist wavenumber.
+    """
+    nyquist = torch.pi / grid.spacing
+    if not 0 < highest <= nyquist * (1 + 1e-9):
+        raise ValueError(
+            f"the features reach {highest:.4g} rad/m, which is not between 0 and the {nyquist:.4g} rad/m of a grid "
+            f"of {1e3 * grid.spacing:g} mm; use a finer image grid or a lower frequency"
+        )
