@@ -150,8 +150,8 @@ def wave_gain(ring: Ring, derivative: ImageDerivative, wavenumber: float, n_dire
     return energy / total
 
 
-def windowed_waves(ring: Ring, wavenumber: float, n_directions: int = 6) -> list[torch.Tensor]:
-    """Cosines and sines of one wavenumber [rad/m] that fade to zero at the disc's rim, image.shape each."""
+def windowed_waves(ring: Ring, wavenumber: float, n_directions: int = 6) -> torch.Tensor:
+    """Cosines and sines of one wavenumber [rad/m] that fade to zero at the disc's rim, (n, *image.shape)."""
     points = ring.image.points()
     distance = torch.linalg.vector_norm(points, dim=-1) / ring.object_radius
     window = torch.cos(0.5 * math.pi * distance.clamp(max=1)) ** 2
@@ -160,7 +160,7 @@ def windowed_waves(ring: Ring, wavenumber: float, n_directions: int = 6) -> list
         angle = math.pi * (number + 0.3) / n_directions
         phase = wavenumber * (points @ torch.tensor([math.sin(angle), math.cos(angle)], dtype=torch.float64))
         waves += [window * phase.cos(), window * phase.sin()]
-    return waves
+    return torch.stack(waves)
 
 
 def with_residuals(at: Point, differences: torch.Tensor) -> Point:
@@ -185,23 +185,36 @@ def dense(at: Point, number: int = 0) -> torch.Tensor:
     return torch.cat([rows.real, rows.imag]) / math.sqrt(len(at.residuals))
 
 
-def tangent_kernel(parameterization: Parameterization, ring: Ring) -> torch.Tensor:
-    """Kernel of relative slowness between all pairs of cells of the region, shape (cell, cell)."""
-    features = tangent(parameterization, ring)
-    return features @ features.T
+class Tangent:
+    """Derivative of log slowness on the image's grid with respect to all parameters, where they stand."""
 
+    def __init__(self, parameterization: Parameterization, ring: Ring) -> None:
+        names = [name for name, _ in parameterization.named_parameters()]
+        shapes = [parameter.shape for parameter in parameterization.parameters()]
 
-def tangent(parameterization: Parameterization, ring: Ring) -> torch.Tensor:
-    """Derivative of the region's log slowness with respect to all parameters, shape (cell, parameter)."""
-    names = [name for name, _ in parameterization.named_parameters()]
-    sizes = [parameter.shape for parameter in parameterization.parameters()]
+        def log_slowness(vector: torch.Tensor) -> torch.Tensor:
+            parts = vector.split([shape.numel() for shape in shapes])
+            named = {n: p.view(shape) for n, p, shape in zip(names, parts, shapes, strict=True)}
+            return -functional_call(parameterization, named, (ring.image,)).sound_speed.log()
 
-    def log_slowness(vector: torch.Tensor) -> torch.Tensor:
-        parts = vector.split([size.numel() for size in sizes])
-        named = {n: p.view(size) for n, p, size in zip(names, parts, sizes, strict=True)}
-        return -functional_call(parameterization, named, (ring.image,)).sound_speed.log()[ring.region]
+        self.region = ring.region
+        self.value, self._pull, *_ = vjp(log_slowness, parameterization.vector())
 
-    value, pull, *_ = vjp(log_slowness, parameterization.vector())
-    return torch.cat(
-        [vmap(lambda row: pull(row)[0])(part) for part in torch.eye(len(value)).to(value).split(128)]
-    )
+    def adjoint(self, images: torch.Tensor) -> torch.Tensor:
+        """Transposed derivative of images, shape (n, *image.shape); shape (n, parameter)."""
+        return torch.cat([vmap(lambda one: self._pull(one)[0])(part) for part in images.split(64)])
+
+    def features(self) -> torch.Tensor:
+        """The derivative in the region's cells, shape (cell, parameter)."""
+        cells = self.region.reshape(-1).nonzero()[:, 0]
+        units = torch.nn.functional.one_hot(cells, self.region.numel()).to(self.value)
+        return self.adjoint(units.reshape(-1, *self.region.shape))
+
+    def kernel(self) -> torch.Tensor:
+        """Tangent kernel between the region's cells, shape (cell, cell)."""
+        features = self.features()
+        return features @ features.T
+
+    def symbol(self, waves: torch.Tensor) -> float:
+        """Energy of the adjoint over that of images, shape (n, *image.shape): the kernel's symbol there."""
+        return float(self.adjoint(waves).square().sum() / waves.square().sum())
