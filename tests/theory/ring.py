@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
-from torch.func import functional_call, vjp, vmap
+from torch.func import functional_call, vjp
 
 from usct.acquisition import Spectra, TransducerArray
 from usct.forward.helmholtz import Helmholtz
@@ -202,7 +202,7 @@ class Tangent:
 
     def adjoint(self, images: torch.Tensor) -> torch.Tensor:
         """Transposed derivative of images, shape (n, *image.shape); shape (n, parameter)."""
-        return torch.cat([vmap(lambda one: self._pull(one)[0])(part) for part in images.split(64)])
+        return torch.stack([self._pull(image)[0] for image in images])
 
     def features(self) -> torch.Tensor:
         """The derivative in the region's cells, shape (cell, parameter)."""
