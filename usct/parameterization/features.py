@@ -4,7 +4,6 @@ A linear readout of a_j cos(k_j x), a_j sin(k_j x) has the tangent kernel sum a_
 stands for a patch of the wavenumber plane, so a kernel of spectrum T needs a_j^2 = T(k_j) times the patch's area.
 """
 
-import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -267,6 +266,3 @@ class PointCache:
 
     def __deepcopy__(self, memo: dict[int, object]) -> "PointCache":
         return PointCache(self.n_bytes)
-
-    def __copy__(self) -> "PointCache":
-        return copy.deepcopy(self)

@@ -77,7 +77,7 @@ class Hybrid(NetworkField):
         w0: float = 30.0,
         rescaled: bool = False,
         wavenumber: float | None = None,
-        n_sines: int = 128,
+        n_sines: int = 64,
         n_sine_layers: int = 2,
         n_hidden: int = 64,
         n_layers: int = 2,

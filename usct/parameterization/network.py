@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import nn
@@ -15,7 +15,10 @@ from usct.parameterization.field import PointField
 CACHE_BYTES = 300_000_000
 """Most memory for what is computed once for the points of a grid."""
 
-MEAN_RATE = 10.0
+MEAN_GAIN = 0.1
+"""Output for a mean of one; with one, the constant would hold half of the kernel's trace."""
+
+MEAN_RATE = 100.0
 """Learning rate of the mean as a share of the optimizer's: 0.75 m/s a step at Adam's usual 1e-3."""
 
 Weights = Mapping[str, torch.Tensor]
@@ -23,7 +26,7 @@ Activation = Literal["tanh", "gelu", "relu"]
 
 
 class NetworkField(PointField):
-    """change = scale x (network(weights) - network(first weights) + mean).
+    """change = scale x (network(weights) - network(first weights) + 0.1 mean).
 
     Subtracting what the network gave at first, rather than setting its last layer to zero, keeps the tangent
     kernel of all layers at work from the first step. The constant, which would otherwise dominate the kernel,
@@ -56,9 +59,14 @@ class NetworkField(PointField):
             raise ValueError(f"scale must be positive, got {scale:g}")
         self.scale = scale
         self.seed = seed
-        self.dtype = dtype
+        self.register_parameter("mean", nn.Parameter(torch.zeros((), dtype=dtype)))
         self._names: tuple[str, ...] = ()
         self._cache = PointCache(CACHE_BYTES)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the parameters and of the arithmetic."""
+        return self.mean.dtype
 
     @abstractmethod
     def draw(self, generator: torch.Generator) -> dict[str, torch.Tensor]:
@@ -79,8 +87,8 @@ class NetworkField(PointField):
     def at(self, points: torch.Tensor) -> torch.Tensor:
         """Change of log slowness at points, shape (point, dim) in units of `unit`; shape (point,)."""
         *prepared, at_first = self._cache.get(points, self._prepare)
-        output = self.evaluate(tuple(prepared), {name: getattr(self, name) for name in self._names})
-        return self.scale * (output - at_first + self.mean)
+        output = self.evaluate(tuple(prepared), self._weights(""))
+        return self.scale * (output - at_first + MEAN_GAIN * self.mean)
 
     @torch.no_grad()
     def reset(self) -> None:
@@ -104,16 +112,26 @@ class NetworkField(PointField):
         weights = self.draw(torch.Generator().manual_seed(self.seed))
         self._names = tuple(weights)
         for name, values in weights.items():
-            self.register_parameter(name, nn.Parameter(values.to(self.dtype)))
-            self.register_buffer(f"initial_{name}", values.to(self.dtype))
-        self.register_parameter("mean", nn.Parameter(torch.zeros((), dtype=self.dtype)))
+            self.register_parameter(name, nn.Parameter(values.to(self.dtype, copy=True)))
+            self.register_buffer(f"initial_{name}", values.to(self.dtype, copy=True))
 
     def _prepare(self, points: torch.Tensor) -> tuple[torch.Tensor, ...]:
         prepared = self.prepare(points)
-        initial = {name: getattr(self, f"initial_{name}") for name in self._names}
-        return (*prepared, self.evaluate(prepared, initial))
+        return (*prepared, self.evaluate(prepared, self._weights("initial_")))
 
-    def _load_from_state_dict(self, *arguments: object) -> None:
+    def _weights(self, prefix: str) -> dict[str, torch.Tensor]:
+        """Weights in memory of their own: sums depend, in their last bit, on where in memory numbers lie.
+
+        So the change is exactly zero at first, and the same after a resume as without one.
+        """
+        return {name: getattr(self, prefix + name).clone() for name in self._names}
+
+    def _apply(self, *arguments: Any) -> Self:
+        """Forget what belongs to another device or type."""
+        self._cache.clear()
+        return super()._apply(*arguments)
+
+    def _load_from_state_dict(self, *arguments: Any) -> None:
         """Forget what belongs to the old weights and features."""
         self._cache.clear()
         super()._load_from_state_dict(*arguments)

@@ -54,6 +54,10 @@ class TailoredGrid(Field):
         image = _filter(self.white, self.amplitude)[tuple(slice(n) for n in self.grid.shape)]
         return resample(self.window(self.grid) * image, self.grid, grid)
 
+    def free_cells(self, grid: Grid) -> torch.Tensor:
+        """Cells of a grid that the region reaches through interpolation, its negative lobes included."""
+        return resample(self.region.double(), self.grid, grid).abs().cpu() > 1e-9
+
     def reset(self) -> None:
         """Set all parameters to zero."""
         with torch.no_grad():
