@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
-from torch.func import functional_call, vjp
+from torch.func import functional_call, vjp, vmap
 
 from usct.acquisition import Spectra, TransducerArray
 from usct.forward.helmholtz import Helmholtz
@@ -18,6 +18,7 @@ from usct.inversion.tailoring import ImageDerivative
 from usct.medium import Medium
 from usct.misfit.spectra import LeastSquares
 from usct.parameterization.base import Parameterization
+from usct.parameterization.field import PointField
 from usct.parameterization.pixel import PixelGrid
 from usct.parameterization.spectrum import ring_symbol
 
@@ -197,12 +198,16 @@ class Tangent:
             named = {n: p.view(shape) for n, p, shape in zip(names, parts, shapes, strict=True)}
             return -functional_call(parameterization, named, (ring.image,)).sound_speed.log()
 
+        # What networks fill their images with cannot be transposed for many images at once.
+        self._one_by_one = isinstance(parameterization, PointField)
         self.region = ring.region
         self.value, self._pull, *_ = vjp(log_slowness, parameterization.vector())
 
     def adjoint(self, images: torch.Tensor) -> torch.Tensor:
         """Transposed derivative of images, shape (n, *image.shape); shape (n, parameter)."""
-        return torch.stack([self._pull(image)[0] for image in images])
+        if self._one_by_one:
+            return torch.stack([self._pull(image)[0] for image in images])
+        return torch.cat([vmap(lambda image: self._pull(image)[0])(part) for part in images.split(64)])
 
     def features(self) -> torch.Tensor:
         """The derivative in the region's cells, shape (cell, parameter)."""
