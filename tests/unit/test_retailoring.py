@@ -95,6 +95,20 @@ def test_retailored_amplitudes_follow_the_wiener_target():
     assert float(field.amplitudes.square().sum()) == pytest.approx(1, abs=1e-12)
 
 
+def test_a_fresh_network_keeps_standard_normal_weights_when_it_is_retailored():
+    field, trained = adaptive(), disturbed(adaptive())
+    before = field.vector()
+    amplitudes = field.amplitudes.clone()
+    assert field.is_fresh()
+    assert not trained.is_fresh()
+    for network in (field, trained):
+        network.retailor(tailoring())
+    assert torch.equal(field.vector(), before), "only the features change"
+    assert relative_error(field.amplitudes, amplitudes) > 0.1
+    assert torch.equal(field.change(GRID), torch.zeros(GRID.shape, dtype=DOUBLE))
+    assert relative_error(trained.get_buffer("initial_first"), field.get_buffer("initial_first")) > 0.1
+
+
 def test_a_prior_of_zero_leaves_the_features_as_they_are():
     field = adaptive()
     before = field.amplitudes.clone()

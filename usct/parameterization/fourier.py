@@ -129,15 +129,17 @@ class FourierNetwork(NetworkField):
         """Give the features the amplitudes of a Wiener step, prior / (gain x prior + noise).
 
         The first layer is divided by what its features gain, so that the image stays and the kernel changes.
+        Before anything has been learnt it stays as it is, so that the later layers' kernels follow as well.
         """
         present = FourierFeatures(self.wavenumbers.cpu(), self.amplitudes.cpu(), self.areas.cpu())
         wiener = _wiener(tailoring, present.magnitudes)
         if not bool((wiener > 0).any()):
             return  # the data say nothing that these features could tell
         wanted = present.reshaped(lambda _: wiener).amplitudes.to(self.amplitudes)
-        gain = (self.amplitudes / wanted).repeat(2)[:, None].to(self.dtype)
-        self.get_parameter("first").mul_(gain)
-        self.get_buffer("initial_first").mul_(gain)
+        if not self.is_fresh():
+            gain = (self.amplitudes / wanted).repeat(2)[:, None].to(self.dtype)
+            self.get_parameter("first").mul_(gain)
+            self.get_buffer("initial_first").mul_(gain)
         self.amplitudes.copy_(wanted)
         self._cache.clear()
 

@@ -100,6 +100,11 @@ class NetworkField(PointField):
         self.mean.zero_()
         self._cache.clear()
 
+    def is_fresh(self) -> bool:
+        """Whether the change is zero because no weight has moved from where it was at first."""
+        pairs = zip(self._weights("").values(), self._weights("initial_").values(), strict=True)
+        return not self.mean.any() and all(torch.equal(now, first) for now, first in pairs)
+
     def learning_rates(self) -> torch.Tensor:
         """Rate of every parameter as a share of the optimizer's, shape (parameter,)."""
         rates = {**self.rates(), "mean": torch.tensor(MEAN_RATE)}
