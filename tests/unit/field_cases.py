@@ -106,4 +106,4 @@ def tailoring(highest: float = 0.45 * NYQUIST, decay: float = 300.0) -> Tailorin
     wavenumbers = torch.linspace(0, highest, 40, dtype=DOUBLE)
     gain = RadialSpectrum(wavenumbers, 1 / (1 + wavenumbers / 200.0))
     prior = RadialSpectrum(wavenumbers, torch.exp(-wavenumbers / decay))
-    return Tailoring(gain, prior, 0.2, 700.0)
+    return Tailoring(gain, prior, 0.2)

@@ -113,7 +113,7 @@ def test_a_prior_of_zero_leaves_the_features_as_they_are():
     field = adaptive()
     before = field.amplitudes.clone()
     nothing = RadialSpectrum(torch.linspace(0, 900, 5, dtype=DOUBLE), torch.zeros(5, dtype=DOUBLE))
-    field.retailor(Tailoring(nothing, nothing, 0.1, 700.0))
+    field.retailor(Tailoring(nothing, nothing, 0.1))
     assert torch.equal(field.amplitudes, before)
 
 
