@@ -20,6 +20,8 @@ from tests.unit.field_cases import (
     tailored_grid,
     tailoring,
 )
+from usct.acquisition import TransducerArray
+from usct.parameterization.features import gaussian_features, instrument_features
 from usct.parameterization.fourier import FourierNetwork
 from usct.parameterization.hybrid import Hybrid
 from usct.parameterization.multigrid import MultiGrid
@@ -107,6 +109,22 @@ def test_a_fresh_network_keeps_standard_normal_weights_when_it_is_retailored():
     assert relative_error(field.amplitudes, amplitudes) > 0.1
     assert torch.equal(field.change(GRID), torch.zeros(GRID.shape, dtype=DOUBLE))
     assert relative_error(trained.get_buffer("initial_first"), field.get_buffer("initial_first")) > 0.1
+
+
+def test_features_of_the_instrument_take_the_place_of_others():
+    field = disturbed(gaussian())
+    before = speed(field)
+    ring = TransducerArray.ring(32, 30e-3)
+    points = GRID.points()[REGION]
+    sampled = instrument_features(tailored_spectrum(500.0), ring, torch.ones(32, 32), 500.0, points, 24)
+    field.use(sampled)
+    assert relative_error(speed(field), before) < 1e-12
+    assert torch.equal(field.wavenumbers, sampled.wavenumbers)
+    other = gaussian(seed=4)
+    other.load_state_dict(disturbed(field).state_dict())
+    assert torch.equal(speed(other), speed(field))
+    with pytest.raises(ValueError, match="24 features are needed, got 25"):
+        field.use(gaussian_features(100.0, 25))
 
 
 def test_a_prior_of_zero_leaves_the_features_as_they_are():
