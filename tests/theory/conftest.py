@@ -1,5 +1,6 @@
 """Rings of three sizes, each linearised once."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -57,3 +58,12 @@ def middling() -> Linearized:
 def small() -> Linearized:
     """For dense kernels of networks."""
     return linearized(Ring.of(14.0, 32))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def single_thread() -> Iterator[None]:
+    """Thousands of Fourier transforms of tiny images: handing them to threads takes longer than doing them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -8,7 +8,7 @@ from scipy.special import i0e
 
 from tests.helpers import relative_error
 from tests.theory.conftest import Linearized, linearized
-from tests.theory.ring import BOUNDS, Ring, Tangent, dense, with_residuals
+from tests.theory.ring import BOUNDS, Ring, Tangent, dense, derivative, with_residuals
 from usct.inversion.objective import Objective
 from usct.parameterization.base import Parameterization
 from usct.parameterization.fourier import FourierNetwork
@@ -74,7 +74,7 @@ def test_the_kernel_filters_the_gradient_by_its_spectrum(wide):
     ring, form = wide.ring, tailored(wide.ring)
     error = torch.randn(ring.image.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     at = seen(wide, form, 0.01 * error)
-    raw = wide.derivative.__class__(at, ring.image, ring.region.double()).gradient()
+    raw = derivative(ring, at).gradient()
     moved = form.vector() + at.gradient
     form.load(moved)
     filtered = form.change(ring.image).detach()
@@ -93,7 +93,7 @@ def test_one_small_step_of_a_network_is_the_filtered_gradient(small):
     """Through the inversion's own objective: m(theta - eta grad) - m = -eta Theta g, g the image's gradient."""
     ring, form = small.ring, network(small.ring)
     at = seen(small, form, phantom(ring, 0.02))
-    raw = small.derivative.__class__(at, ring.image, ring.region.double()).gradient()
+    raw = derivative(ring, at).gradient()
     tangent = Tangent(form, ring)
     assert relative_error(at.gradient, tangent.adjoint(raw[None])[0]) < 1e-8
     filtered = tangent.kernel() @ raw[ring.region]

@@ -98,7 +98,7 @@ def tailoring(ring: Ring) -> Tailoring:
     """A prior unlike the first spectrum, a gain by formula."""
     wavenumbers = torch.linspace(0.01, 1.8, 200, dtype=torch.float64) * ring.wave
     prior = RadialSpectrum(wavenumbers, 1e-4 / (1 + (2 * wavenumbers / ring.wave) ** 2))
-    return Tailoring(RadialSpectrum(wavenumbers, symbol(ring, wavenumbers)), prior, 1e-10, ring.wave)
+    return Tailoring(RadialSpectrum(wavenumbers, symbol(ring, wavenumbers)), prior, 1e-10)
 
 
 def test_tailoring_anew_leaves_the_image_and_changes_the_spectra_as_predicted(wide):
