@@ -14,7 +14,7 @@ from usct.inversion.objective import Objective, Point
 from usct.inversion.optimizers import Optimizer, optimizer_for
 from usct.inversion.schedule import Schedule, Stage
 from usct.inversion.state import State
-from usct.inversion.tailoring import measure
+from usct.inversion.tailoring import expected_envelope, measure
 from usct.medium import Medium
 from usct.misfit.spectra import LeastSquares
 from usct.parameterization.base import Parameterization
@@ -188,11 +188,12 @@ class Inversion:
         when = self.parameterization.tailored
         if when == "never" or (when == "stage" and iteration > 0):
             return point
-        wave = self._wavenumber(stage)
-        seed = 1000 * len(self.schedule) + iteration
-        self.parameterization.retailor(
-            measure(point, self.grid, self._region, 2 * stage.cutoff * wave, wave, seed)
-        )
+        wave, water = self._wavenumber(stage), self.discretization.water_sound_speed
+        image = self._medium().sound_speed.cpu()
+        envelope = expected_envelope(image, self.grid.spacing, water, 2 * math.pi / wave)
+        cutoff = 2 * stage.cutoff * wave
+        tailoring = measure(point, self.grid, self._region, envelope, cutoff, seed=iteration)
+        self.parameterization.retailor(tailoring)
         return point.again()
 
     def _wavenumber(self, stage: Stage) -> float:

@@ -1,10 +1,10 @@
 """What the data of a stage tell about each spatial wavenumber, by empirical Bayes, without a truth.
 
 The residual r = J e + n holds the missing change e of the image and noise n. In Fourier space J^H J is nearly
-diagonal with symbol h, which random probes measure with a product each. If the coefficients of e have variance S,
-those of the gradient J^H r have variance h (h S + noise): comparing what is found with that gives S for each band
-and the noise of all together, by maximising the probability of the data over both (type-II likelihood; MacKay,
-Neural Comput. 4 (1992) 415). Bands in which noise explains everything get S = 0: they stay closed.
+diagonal with symbol h, which a random probe measures with one product. If the coefficients of e have variance S,
+those of the gradient J^H r have variance h (h S + noise). The S that makes a band's coefficients most probable is
+what noise does not explain of them (type-II likelihood; MacKay, Neural Comput. 4 (1992) 415). Bands in which noise
+explains everything get S = 0: they stay closed.
 """
 
 import math
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import torch
 from scipy.ndimage import distance_transform_edt
-from scipy.optimize import minimize_scalar
 from torch.func import vjp
 
 from usct.grid import Grid, resample
@@ -20,7 +19,18 @@ from usct.inversion.objective import Point
 from usct.parameterization.spectrum import RadialSpectrum, Tailoring, lattice_wavenumbers
 
 N_BANDS = 24
-N_PROBES = 2
+N_PROBES = 1
+LEAST_GAIN = 1e-4
+"""Bands with less than this share of the largest gain are not seen."""
+
+LEAST_ENVELOPE = 0.1
+"""Standard deviation expected where only water is seen, as a share of that in tissue."""
+
+SATURATION = 0.3
+"""Local departure from water, as a share of the typical one, that counts as tissue."""
+
+LEAST_DEPARTURE = 1e-3
+"""Relative change of slowness below which an image is taken to show nothing yet."""
 
 
 class ImageDerivative:
@@ -86,7 +96,7 @@ class BandSpectra:
 
 
 def measure(
-    point: Point, image: Grid, region: torch.Tensor, cutoff: float, wavenumber: float, seed: int
+    point: Point, image: Grid, region: torch.Tensor, envelope: torch.Tensor, cutoff: float, seed: int
 ) -> Tailoring:
     """Measure what the data say about the change that the image still lacks.
 
@@ -94,19 +104,45 @@ def measure(
         point: Where the inversion stands.
         image: Grid of the image.
         region: Where the image may change, boolean of image.shape.
+        envelope: Where change is expected, see `expected_envelope`, shape image.shape.
         cutoff: Highest object wavenumber to admit [rad/m].
-        wavenumber: Of the waves in water, at the highest frequency [rad/m].
         seed: Of the random probes.
     """
     derivative = ImageDerivative(point, image, region.double())
     bands = band_spectra(derivative, region, cutoff, seed)
-    energy = 2 * point.value
     n_data = sum(2 * int((residual.weights > 0).sum()) for residual in point.residuals)
-    noise = _likeliest_noise(bands, energy, n_data)
-    prior = _prior(bands, noise)
+    # What a datum is off by on average is an upper limit of the noise, model errors included. It falls from
+    # update to update, so that bands open when the image has become good enough for them to matter.
+    noise = 2 * point.value / n_data
+    weight = _taper(region).square()
+    share = float((weight * envelope.square()).sum() / weight.sum())
+    prior = _prior(bands, noise) / share
     return Tailoring(
-        RadialSpectrum(bands.centres, bands.gain), _cut(bands.centres, prior, cutoff), noise, wavenumber
+        RadialSpectrum(bands.centres, share * bands.gain), _cut(bands.centres, prior, cutoff), noise, envelope
     )
+
+
+def expected_envelope(image: torch.Tensor, spacing: float, water: float, width: float) -> torch.Tensor:
+    """Where change is expected: where there is something else than water, seen through a smooth window.
+
+    Args:
+        image: Sound speed [m/s].
+        spacing: Of its grid [m].
+        water: Sound speed of the water [m/s].
+        width: Of the window [m]; a wavelength.
+
+    Returns:
+        Values from `LEAST_ENVELOPE` in water to one in tissue, shape of the image; one everywhere as long as
+        nothing is seen.
+    """
+    departure = (torch.log(water / image)).square()
+    wavenumbers = lattice_wavenumbers(tuple(image.shape), spacing)
+    smooth = torch.exp(-0.5 * (0.5 * width * wavenumbers) ** 2)
+    local = torch.fft.irfft2(torch.fft.rfft2(departure) * smooth, s=image.shape).clamp(min=0).sqrt()
+    typical = float((departure.square().sum() / departure.sum().clamp(min=1e-300)).sqrt())
+    if typical < LEAST_DEPARTURE:
+        return torch.ones_like(local)
+    return LEAST_ENVELOPE + (1 - LEAST_ENVELOPE) * (local / (SATURATION * typical)).clamp(max=1)
 
 
 def band_spectra(
@@ -159,28 +195,12 @@ def _taper(region: torch.Tensor) -> torch.Tensor:
     return torch.sin(0.5 * math.pi * (depth / (0.75 * depth.max().clamp(min=1))).clamp(max=1)) ** 2
 
 
-def _likeliest_noise(bands: BandSpectra, energy: float, n_data: int) -> float:
-    """Variance of one real datum that makes the data most probable, each band's prior being its likeliest."""
-    found = bands.energy / (bands.n_modes * bands.gain.clamp(min=1e-300))
-    n_modes = bands.n_modes / bands.cover
-    explained = float((n_modes * found).sum())
-    n_rest = max(n_data - float(n_modes.sum()), 0.05 * n_data)
-    rest = max(energy - explained, 1e-6 * energy)
-
-    def surprise(log_noise: float) -> float:
-        noise = math.exp(log_noise)
-        variance = found.clamp(min=noise)
-        inside = float((n_modes * (variance.log() + found / variance)).sum())
-        return inside + n_rest * log_noise + rest / noise
-
-    middle = math.log(energy / n_data)
-    return math.exp(minimize_scalar(surprise, bounds=(middle - 16, middle + 1), method="bounded").x)
-
-
 def _prior(bands: BandSpectra, noise: float) -> torch.Tensor:
     """Likeliest variance of the missing change in each band: what noise does not explain."""
-    found = bands.energy / (bands.n_modes * bands.gain.clamp(min=1e-300))
-    return (found - noise).clamp(min=0) / bands.gain.clamp(min=1e-300)
+    seen = bands.gain > LEAST_GAIN * bands.gain.max()
+    gain = torch.where(seen, bands.gain, 1.0)
+    found = bands.energy / (bands.n_modes * gain)
+    return torch.where(seen, (found - noise).clamp(min=0) / gain, 0.0)
 
 
 def _cut(centres: torch.Tensor, values: torch.Tensor, cutoff: float) -> RadialSpectrum:

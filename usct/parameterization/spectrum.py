@@ -61,13 +61,14 @@ class Tailoring:
         gain: Symbol of J^H J.
         prior: Variance expected of the missing change, per Fourier coefficient of a unitary transform.
         noise: Variance of the noise in one real datum, on the scale of the objective.
-        wavenumber: Of the waves in water, at the stage's highest frequency [rad/m].
+        envelope: Where the change is expected, as a share of its standard deviation, shape of the image grid;
+            None for everywhere alike.
     """
 
     gain: RadialSpectrum
     prior: RadialSpectrum
     noise: float
-    wavenumber: float
+    envelope: torch.Tensor | None = None
 
 
 def ring_symbol(wavenumbers: torch.Tensor, wave: float, muted: float = 0.0) -> torch.Tensor:

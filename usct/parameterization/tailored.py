@@ -16,10 +16,10 @@ PADDING = 1.2
 
 
 class TailoredGrid(Field):
-    """change = F^-1 sqrt(spectrum) F parameters: all Fourier features of a lattice at once.
+    """change = envelope x F^-1 sqrt(spectrum) F parameters: all Fourier features of a lattice at once.
 
-    Its tangent kernel is stationary, with the prescribed spectrum, whatever the parameters' values; with
-    independent standard normal parameters it is a random field with that spectrum.
+    Its tangent kernel has the prescribed spectrum, whatever the parameters' values, and is stationary but for
+    the envelope; with independent standard normal parameters it is a random field with that spectrum.
 
     Args:
         start: The base image.
@@ -35,6 +35,7 @@ class TailoredGrid(Field):
     tailored = "update"
     amplitude: torch.Tensor
     shaping: torch.Tensor
+    envelope: torch.Tensor
     noise: torch.Tensor
 
     def __init__(
@@ -46,13 +47,14 @@ class TailoredGrid(Field):
         self.white = nn.Parameter(torch.zeros(self.lattice, dtype=torch.float64))
         self.register_buffer("amplitude", torch.zeros_like(wavenumbers))
         self.register_buffer("shaping", torch.ones_like(wavenumbers))
+        self.register_buffer("envelope", self.window(self.grid).clone())
         self.register_buffer("noise", torch.zeros((), dtype=torch.float64))
         self.reshape(spectrum)
 
     def change(self, grid: Grid) -> torch.Tensor:
         """Change of log slowness, interpolated from the image grid."""
         image = _filter(self.white, self.amplitude)[tuple(slice(n) for n in self.grid.shape)]
-        return resample(self.window(self.grid) * image, self.grid, grid)
+        return resample(self.envelope * image, self.grid, grid)
 
     def free_cells(self, grid: Grid) -> torch.Tensor:
         """Cells of a grid that the region reaches through interpolation, its negative lobes included."""
@@ -76,6 +78,7 @@ class TailoredGrid(Field):
                 f"{1e3 * self.grid.spacing:g} mm; use a finer image grid or a lower frequency"
             )
         self.bake()
+        self.envelope.copy_(self.window(self.grid))
         wavenumbers = lattice_wavenumbers(self.lattice, self.grid.spacing)
         self.amplitude.copy_(spectrum(wavenumbers).sqrt())
         self.shaping.fill_(1.0)
@@ -88,6 +91,8 @@ class TailoredGrid(Field):
         space its matrix, gain x prior + noise, is nearly diagonal and known: its inverse is the filter.
         """
         self.reshape(tailoring.prior)
+        if tailoring.envelope is not None:
+            self.envelope.mul_(tailoring.envelope.to(self.envelope))
         wavenumbers = lattice_wavenumbers(self.lattice, self.grid.spacing)
         curvature = tailoring.gain(wavenumbers) * tailoring.prior(wavenumbers) + tailoring.noise
         self.shaping.copy_(curvature.reciprocal())
