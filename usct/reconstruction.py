@@ -6,6 +6,7 @@ from enum import Enum
 
 import torch
 
+from usct.grid import Grid
 from usct.medium import Medium
 
 RESEARCH_USE_ONLY = "Research use only. Not a medical device. Not for diagnosis."
@@ -67,6 +68,34 @@ class Iterate:
 
 
 @dataclass(frozen=True)
+class TrainedField:
+    """What made the image, so that it can be sampled on any grid.
+
+    Attributes:
+        name: Of the representation.
+        version: Of what its settings and arrays mean.
+        grid: Of the image it was trained for.
+        bounds: Lowest and highest sound speed that it may take [m/s].
+        settings: What it was built with, as JSON can hold it.
+        arrays: All that makes its values, by name: parameters, and what was fixed beside them.
+        parameters: Names of those arrays that were trained.
+    """
+
+    name: str
+    version: int
+    grid: Grid
+    bounds: tuple[float, float]
+    settings: Mapping[str, bool | int | float | str | None]
+    arrays: Mapping[str, torch.Tensor]
+    parameters: tuple[str, ...]
+
+    @property
+    def n_parameters(self) -> int:
+        """How many numbers were trained."""
+        return sum(self.arrays[name].numel() for name in self.parameters)
+
+
+@dataclass(frozen=True)
 class Reconstruction:
     """The result of an inversion.
 
@@ -78,6 +107,7 @@ class Reconstruction:
         status: How it ended.
         message: The status with its particulars, in a sentence.
         provenance: Configuration, versions, seeds and input hashes, text to text.
+        field: What made the image, or None where only the image is known.
     """
 
     medium: Medium
@@ -87,6 +117,7 @@ class Reconstruction:
     status: Status
     message: str
     provenance: Mapping[str, str] = field(default_factory=dict)
+    field: TrainedField | None = None
 
     @property
     def highest_frequency(self) -> float | None:
