@@ -1,6 +1,7 @@
 """The verbs of usct as Python functions: the one place where the parts are put together."""
 
 import hashlib
+import math
 import platform
 import signal
 import threading
@@ -18,10 +19,11 @@ import usct
 from usct import io, signals
 from usct.acquisition import Acquisition, Spectra, TransducerArray
 from usct.assembly import build_inversion, prepare
+from usct.choosing import capacity_warning
 from usct.config import DEFAULT_PRESET, RunConfig, load_config
 from usct.errors import InputError
 from usct.forward.parallel import single_threaded_blas
-from usct.inversion.loop import Discretization
+from usct.inversion.discretization import Discretization
 from usct.inversion.state import State
 from usct.medium import Medium
 from usct.phantom import Phantom
@@ -125,6 +127,9 @@ def reconstruct(
         torch.set_num_threads(config.threads)
     observed, water, notes = prepare(acquisition, config)
     inversion = build_inversion(acquisition, config, observed, water)
+    highest = 2 * math.pi * float(observed.frequencies.max()) / water
+    warning = capacity_warning(inversion.parameterization, inversion.grid, highest, config.schedule.cutoff)
+    notes |= {"warning": warning} if warning else {}
     fingerprint = _fingerprint(config, acquisition, observed, water)
     state = _load_state(checkpoint, fingerprint) if resume else None
     iterates = inversion.iterate(observed, state)

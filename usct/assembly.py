@@ -7,14 +7,15 @@ import numpy as np
 import torch
 
 from usct.acquisition import Acquisition, Spectra
+from usct.choosing import choose_parameterization, kernel_of
 from usct.config import RunConfig
 from usct.errors import InputError
 from usct.grid import Grid
-from usct.inversion.loop import Discretization, Inversion
-from usct.inversion.schedule import Schedule, Stage, continuation
+from usct.inversion.discretization import Discretization
+from usct.inversion.loop import Inversion
+from usct.inversion.schedule import Kernel, Schedule, Stage, continuation, within_budget
 from usct.medium import Medium
 from usct.misfit.selection import select
-from usct.parameterization.pixel import PixelGrid
 from usct.preflight import below_nyquist, check_size, check_start, usable_device
 from usct.starting.disc import estimate_disc
 from usct.starting.homogeneous import estimate_water_sound_speed
@@ -113,7 +114,7 @@ def build_inversion(
     region = image.disc(radius, tuple(centre.tolist()))
     # Outside the region there is water, whatever the start inside it.
     background = replace(start, sound_speed=torch.where(region, start.sound_speed, water))
-    parameterization = PixelGrid(background, region, bounds.sound_speed)
+    parameterization = choose_parameterization(config, background, region, observed, array, water)
     discretization = Discretization(
         grid.points_per_wavelength,
         bounds.expected,
@@ -122,7 +123,8 @@ def build_inversion(
         usable_device(config.device),
         torch.complex64 if config.precision == "mixed" else torch.complex128,
     )
-    return Inversion(array, discretization, parameterization, _schedule(observed, config), image)
+    kernel = kernel_of(config, image.points()[region], observed, array)
+    return Inversion(array, discretization, parameterization, _schedule(observed, config, kernel), image)
 
 
 def _start(
@@ -142,10 +144,21 @@ def _start(
     return Medium.homogeneous(image, water)
 
 
-def _schedule(observed: Spectra, config: RunConfig) -> Schedule:
+def _schedule(observed: Spectra, config: RunConfig, kernel: Kernel | None) -> Schedule:
     settings = config.schedule
     template = Stage(
-        (1.0,), optimizer=settings.optimizer, n_inner=settings.inner_iterations, cutoff=settings.cutoff
+        (1.0,),
+        optimizer=settings.optimizer,
+        n_inner=settings.inner_iterations,
+        cutoff=settings.cutoff,
+        learning_rate=config.parameterization.learning_rate,
+        kernel=kernel,
     )
     weights = None if config.misfit.source_weights == "auto" else config.misfit.source_weights
-    return continuation(tuple(observed.frequencies.tolist()), settings.iterations, weights, template)
+    schedule = continuation(tuple(observed.frequencies.tolist()), settings.iterations, weights, template)
+    if settings.max_solves is None:
+        return schedule
+    try:
+        return within_budget(schedule, settings.max_solves)
+    except ValueError as error:
+        raise InputError(f"schedule.max_solves: {error}") from None

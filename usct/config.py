@@ -50,14 +50,46 @@ class ScheduleSettings(Section):
     iterations: int | None = Field(
         None, ge=1, description="Updates per frequency; none: about six shared out."
     )
-    optimizer: Literal["gauss-newton", "conjugate-gradients", "l-bfgs"] = "gauss-newton"
-    inner_iterations: int = Field(5, ge=1, description="Conjugate-gradient steps in a Gauss-Newton update.")
+    max_solves: int | None = Field(
+        None, ge=2, description="Factorisations of the wave operator in all, instead of iterations."
+    )
+    optimizer: Literal["gauss-newton", "conjugate-gradients", "l-bfgs", "adam"] = "gauss-newton"
+    inner_iterations: int = Field(
+        5, ge=1, description="Conjugate-gradient steps in a Gauss-Newton update; Adam's steps in an update."
+    )
     cutoff: float = Field(
         0.9, gt=0, le=2, description="Low-pass of the image, as a share of the diffraction limit."
     )
     damping_time_us: float | None = Field(
         None, gt=0, description="Damp traces by exp(-t/tau) [us] and solve at the matching complex frequency."
     )
+
+
+class ParameterizationSettings(Section):
+    """What the image is made of."""
+
+    name: Literal["pixel", "filtered", "fourier", "tailored", "siren", "multigrid", "hybrid"] = Field(
+        "tailored",
+        description="Pixels; pixels with a Fourier filter; Gaussian Fourier features and a network; Fourier features "
+        "tailored to the waves; SIREN; grids of several resolutions; grids and sines.",
+    )
+    head: Literal["linear", "network"] = Field("linear", description="What follows tailored features.")
+    tailoring: Literal["measured", "analytic", "instrument"] = Field(
+        "measured",
+        description="Tailored kernels: from the data, from the theory of a ring, or that theory where the "
+        "instrument's own transmits and receives look.",
+    )
+    sharpness: float = Field(
+        0.0, ge=0, le=1, description="Analytic kernels: 0 smooth and forgiving, 1 undoes the ring's symbol."
+    )
+    reach: float = Field(
+        0.35, gt=0, le=2, description="Analytic kernels: roll-off as a share of the diffraction limit."
+    )
+    siren: Literal["original", "rescaled"] = Field(
+        "rescaled", description="SIREN's first frequencies: 30 as published, or fitted to the field of view."
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="Of Adam.")
+    seed: int = Field(0, ge=0, description="Of random features and weights.")
 
 
 class MisfitSettings(Section):
@@ -111,6 +143,7 @@ class RunConfig(Section):
     start: Start = Start()
     water: Water = Water()
     schedule: ScheduleSettings = ScheduleSettings()
+    parameterization: ParameterizationSettings = ParameterizationSettings()
     misfit: MisfitSettings = MisfitSettings()
     grid: GridSettings = GridSettings()
     bounds: Bounds = Bounds()

@@ -6,7 +6,8 @@ import torch
 from usct import api
 from usct.acquisition import Acquisition, Spectra, TransducerArray
 from usct.grid import Grid
-from usct.inversion.loop import Discretization, Inversion
+from usct.inversion.discretization import Discretization
+from usct.inversion.loop import Inversion
 from usct.inversion.schedule import Stage
 from usct.medium import Medium
 from usct.misfit.selection import select

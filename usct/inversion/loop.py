@@ -3,13 +3,13 @@
 import math
 import time
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 
 from usct.acquisition import Spectra, TransducerArray
-from usct.forward.helmholtz import Helmholtz
 from usct.grid import Grid
+from usct.inversion.discretization import Discretization
 from usct.inversion.objective import Objective, Point
 from usct.inversion.optimizers import Optimizer, optimizer_for
 from usct.inversion.schedule import Schedule, Stage
@@ -21,57 +21,10 @@ from usct.parameterization.base import Parameterization
 from usct.reconstruction import Iterate, Reconstruction, Record, Status
 
 MAX_HALVINGS = 3
-ELEMENT_MARGIN_CELLS = 5
 
 
 class NotFiniteError(ArithmeticError):
     """An objective, gradient or step is infinite or undefined; the loop ends the run with the last good image."""
-
-
-@dataclass(frozen=True)
-class Discretization:
-    """How a forward model is built for a frequency; its grid follows the frequency.
-
-    Attributes:
-        points_per_wavelength: At the lowest sound speed [1].
-        speed_range: Sound speeds that are expected at least [m/s].
-        water_sound_speed: Around the elements [m/s].
-        pml_cells: Thickness of the absorbing layers.
-        device: Where to compute.
-        storage: Type of the stored fields.
-    """
-
-    points_per_wavelength: float = 5.5
-    speed_range: tuple[float, float] = (1420.0, 1600.0)
-    water_sound_speed: float = 1500.0
-    pml_cells: int = 10
-    device: torch.device = torch.device("cpu")
-    storage: torch.dtype = torch.complex64
-
-    def model(
-        self, array: TransducerArray, speeds: tuple[float, float], frequency: float, damping: float
-    ) -> Helmholtz:
-        """Forward model for one frequency, its stencil fitted to the expected and the present sound speeds."""
-        slowest, fastest = min(self.speed_range[0], speeds[0]), max(self.speed_range[1], speeds[1])
-        spacing = slowest / (frequency * self.points_per_wavelength)
-        low, high = (edge.tolist() for edge in (array.positions.amin(dim=0), array.positions.amax(dim=0)))
-        margin = ELEMENT_MARGIN_CELLS * spacing
-        shape = tuple(math.ceil((b - a + 2 * margin) / spacing) + 1 for a, b in zip(low, high, strict=True))
-        grid = Grid(
-            shape,
-            spacing,
-            tuple(0.5 * (a + b - (n - 1) * spacing) for a, b, n in zip(low, high, shape, strict=True)),
-        )
-        return Helmholtz(
-            grid,
-            array,
-            (slowest, fastest),
-            self.water_sound_speed,
-            self.pml_cells,
-            damping,
-            self.device,
-            storage=self.storage,
-        )
 
 
 class Inversion:
@@ -151,16 +104,16 @@ class Inversion:
         objective = self._objective(stage, observed, speeds)
         optimizer = optimizer_for(stage)
         optimizer.restore(state.memory)
-        solved_before = state.history[-1].n_solves if state.history else 0
+        opened_with, solved_before = _solves(state, len(stage.frequencies))
         point = objective.at(self.parameterization.vector())
         if not _is_finite(point):
             raise NotFiniteError(f"It was met at the start of {stage.name}, before any update there.")
+        if stage.max_solves is not None:
+            objective.max_solves = stage.max_solves + opened_with - solved_before
         for iteration in range(state.iteration, stage.n_iterations):
             image = self._medium().sound_speed
-            before, point = (
-                point,
-                self._update(objective, optimizer, stage, self._tailored(point, stage, iteration)),
-            )
+            before, point = point, self._tailored(point, stage, iteration)
+            point = self._update(objective, optimizer, stage, point)
             step = float((self._medium().sound_speed - image).square().mean().sqrt())
             record = Record(
                 stage.name,
@@ -174,7 +127,7 @@ class Inversion:
             )
             gained = before.value - point.value
             settled = optimizer.monotone and not gained > stage.tolerance * before.value
-            done = settled or iteration + 1 == stage.n_iterations
+            done = settled or objective.n_left == 0 or iteration + 1 == stage.n_iterations
             history = (*state.history, record)
             state = State(
                 state.stage, iteration + 1, self._field(), optimizer.memory(), history, done, speeds
@@ -189,10 +142,13 @@ class Inversion:
         if when == "never" or (when == "stage" and iteration > 0):
             return point
         wave, water = self._wavenumber(stage), self.discretization.water_sound_speed
-        image = self._medium().sound_speed.cpu()
-        envelope = expected_envelope(image, self.grid.spacing, water, 2 * math.pi / wave)
-        cutoff = 2 * stage.cutoff * wave
-        tailoring = measure(point, self.grid, self._region, envelope, cutoff, seed=iteration)
+        if stage.kernel is not None:
+            tailoring = stage.kernel.tailoring(wave, min(stage.cutoff, 1.0))
+        else:
+            image = self._medium().sound_speed.cpu()
+            envelope = expected_envelope(image, self.grid.spacing, water, 2 * math.pi / wave)
+            cutoff = 2 * stage.cutoff * wave
+            tailoring = measure(point, self.grid, self._region, envelope, cutoff, seed=iteration)
         self.parameterization.retailor(tailoring)
         return point.again()
 
@@ -209,7 +165,8 @@ class Inversion:
         step = optimizer.step(point, lambda v: self.parameterization.precondition(v, cutoff))
         if not torch.isfinite(step).all():
             raise NotFiniteError(f"It was met in the search for a step at {stage.name}.")
-        for halving in range(MAX_HALVINGS + 1):
+        usable = True
+        for halving in range(min(MAX_HALVINGS + 1, objective.n_left)):
             self.parameterization.load(point.parameters + step * 0.5**halving)
             self.parameterization.constrain()
             trial = objective.at(self.parameterization.vector())
@@ -267,6 +224,14 @@ class Inversion:
 
     def _set(self, state: State) -> None:
         self.parameterization.load_state_dict(dict(state.field))
+
+
+def _solves(state: State, per_point: int) -> tuple[int, int]:
+    """Factorisations before the present stage, and those so far that are not to be repeated."""
+    history, done_here = state.history, state.iteration
+    before = history[-done_here - 1].n_solves if len(history) > done_here else 0
+    # A resumed stage solves for its last point once more, which an uninterrupted one need not.
+    return before, history[-1].n_solves - per_point if done_here else before
 
 
 def _is_finite(point: Point) -> bool:

@@ -1,5 +1,6 @@
 """The objective of one stage: misfit, gradient and Gauss-Newton curvature as functions of the parameters."""
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -133,7 +134,15 @@ class Objective:
         self.misfit = misfit
         self.parameterization = parameterization
         self.n_solves = 0
+        self.max_solves: int | None = None
         self._regions = [parameterization.free_cells(model.grid) for model in self.models]
+
+    @property
+    def n_left(self) -> int:
+        """Evaluations that are left of the budget."""
+        if self.max_solves is None:
+            return sys.maxsize
+        return max(0, self.max_solves - self.n_solves) // len(self.models)
 
     def at(self, parameters: torch.Tensor) -> Point:
         """Evaluate the objective and its gradient: one factorisation per frequency."""

@@ -1,11 +1,40 @@
 """Frequency continuation: low frequencies first, each stage starting from the image before it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import torch
+
 from usct.misfit.spectra import SourceWeights
+from usct.parameterization.spectrum import RadialSpectrum, Tailoring, ring_symbol, tailored_spectrum
 
 OptimizerName = Literal["gauss-newton", "conjugate-gradients", "l-bfgs", "adam"]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel designed from acoustics alone; see `tailored_spectrum`.
+
+    Attributes:
+        sharpness: 0 smooth, 1 undoes the ring's symbol.
+        reach: Roll-off as a share of the diffraction limit.
+        share: Share of the object wavenumbers, over the waves' wavenumber, shape (..., 2), that the instrument
+            samples; None for all.
+    """
+
+    sharpness: float
+    reach: float
+    share: Callable[[torch.Tensor], torch.Tensor] | None = None
+
+    def tailoring(self, wave: float, edge: float) -> Tailoring:
+        """The kernel for waves of some wavenumber [rad/m], cut at a share of their diffraction limit."""
+        prior = tailored_spectrum(wave, self.sharpness, self.reach, edge)
+        symbol = RadialSpectrum(prior.wavenumbers, ring_symbol(prior.wavenumbers, wave))
+        share = self.share
+        return Tailoring(
+            symbol, prior, 0.0, sampled=None if share is None else lambda vectors: share(vectors / wave)
+        )
 
 
 @dataclass(frozen=True)
@@ -19,6 +48,8 @@ class Stage:
         n_inner: Conjugate-gradient steps inside each Gauss-Newton update; few of them regularise. For Adam,
             steps of the parameters for each solution of the wave equation.
         learning_rate: Of Adam [1].
+        max_solves: Factorisations of the wave operator at most, or None for as many as the updates need.
+        kernel: How kernels that can be tailored are: None for by the data.
         cutoff: Highest object wavenumber kept, as a share of the diffraction limit 2 k [1].
         tolerance: The stage ends when an update lowers the objective by less than this share [1].
         source_weights: Which unknown weights the misfit fits.
@@ -32,6 +63,8 @@ class Stage:
     tolerance: float = 2e-3
     source_weights: SourceWeights = "transmit"
     learning_rate: float = 1e-3
+    max_solves: int | None = None
+    kernel: Kernel | None = None
 
     def __post_init__(self) -> None:
         """Refuse stages that cannot run."""
@@ -60,6 +93,28 @@ class Stage:
 
 
 Schedule = tuple[Stage, ...]
+
+
+def within_budget(schedule: Schedule, max_solves: int) -> Schedule:
+    """The same stages with a budget of factorisations shared out evenly, the first stages getting the rest.
+
+    Each stage spends one factorisation per frequency on its first point, and each update as many again.
+
+    Raises:
+        ValueError: If a stage could not make a single update.
+    """
+    least = sum(2 * len(stage.frequencies) for stage in schedule)
+    if max_solves < least:
+        raise ValueError(
+            f"a budget of {max_solves} factorisations is too small for {len(schedule)} stages; give at least {least}, "
+            "or fewer frequencies"
+        )
+    stages = []
+    for number, stage in enumerate(schedule):
+        share = max_solves // len(schedule) + (number < max_solves % len(schedule))
+        updates = max(1, share // len(stage.frequencies) - 1)
+        stages.append(replace(stage, n_iterations=updates, max_solves=share, tolerance=0.0))
+    return tuple(stages)
 
 
 def continuation(

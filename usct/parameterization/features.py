@@ -25,6 +25,10 @@ FAINTEST = 1e-2
 """Least amplitude of a feature as a share of the strongest: a closed one can still be opened again."""
 
 
+SHARE_DRAWS, SHARE_BINS = 400_000, 48
+"""Random pairs, and bins along each axis, from which an instrument's density is counted."""
+
+
 @dataclass(frozen=True)
 class FourierFeatures:
     """Wavenumbers with amplitudes whose squares sum to one.
@@ -192,6 +196,43 @@ def instrument_features(
         chosen, torch.ones(len(chosen), dtype=torch.float64), _areas(chosen, pool, 0.05 * wave)
     )
     return blank.reshaped(spectrum)
+
+
+def instrument_share(
+    array: TransducerArray, weights: torch.Tensor, points: torch.Tensor, seed: int = 0
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """How densely an instrument samples each object wavenumber, as a share of what a full ring would.
+
+    Args:
+        array: The transducers, two-dimensional.
+        weights: How much each channel counts; those with zero are left out, shape (tx, rx).
+        points: Of the field of view, shape (point, 2) [m].
+        seed: Of the draw.
+
+    Returns:
+        Function of object wavenumbers over the waves' wavenumber, shape (..., 2) in the order (y, x), giving shares
+        from 0 to 1, shape (...).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    here = _sampled(array, (weights > 0).nonzero(), 1.0, points, SHARE_DRAWS, generator)
+    angles = 2 * math.pi * torch.rand(2, SHARE_DRAWS, generator=generator, dtype=torch.float64)
+    ring = _polar(torch.ones_like(angles[0]), angles[0]) + _polar(torch.ones_like(angles[1]), angles[1])
+    edges = torch.linspace(-2, 2, SHARE_BINS + 1, dtype=torch.float64)
+    counts = [
+        torch.histogramdd(torch.cat([k, -k]), [edges, edges]).hist.clamp(min=low)
+        for k, low in ((here, 0.0), (ring, 1.0))
+    ]
+    share = (counts[0] / counts[1]).clamp(max=1.0)
+
+    def sampled(wavenumbers: torch.Tensor) -> torch.Tensor:
+        # grid_sample wants (x, y) from -1 to 1 over the outer edges of the bins.
+        at = (0.5 * wavenumbers.flip(-1)).reshape(1, -1, 1, 2)
+        values = torch.nn.functional.grid_sample(
+            share[None, None], at, padding_mode="zeros", align_corners=False
+        )
+        return values.reshape(wavenumbers.shape[:-1])
+
+    return sampled
 
 
 def _sampled(

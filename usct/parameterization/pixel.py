@@ -1,5 +1,6 @@
 """The pixel grid: one slowness for every cell of an image."""
 
+from collections.abc import Callable
 from typing import Self
 
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 from usct.grid import Grid, low_pass, resample
 from usct.medium import Medium
 from usct.parameterization.base import Parameterization
+from usct.parameterization.spectrum import RadialSpectrum, lattice_wavenumbers
 
 
 class PixelGrid(Parameterization):
@@ -19,12 +21,19 @@ class PixelGrid(Parameterization):
         background: Sound speed outside the region, and where the image starts; its grid is the image's.
         region: Cells that may change, boolean of the grid's shape.
         bounds: Lowest and highest sound speed [m/s].
+        kernel: Spectrum by which gradients are filtered, for a cutoff [rad/m]; None for a plain low-pass.
     """
 
     background: torch.Tensor
     region: torch.Tensor
 
-    def __init__(self, background: Medium, region: torch.Tensor, bounds: tuple[float, float]) -> None:
+    def __init__(
+        self,
+        background: Medium,
+        region: torch.Tensor,
+        bounds: tuple[float, float],
+        kernel: Callable[[float], RadialSpectrum] | None = None,
+    ) -> None:
         super().__init__()
         if tuple(region.shape) != background.grid.shape:
             raise ValueError(f"region has shape {tuple(region.shape)}, the grid {background.grid.shape}")
@@ -32,6 +41,7 @@ class PixelGrid(Parameterization):
             raise ValueError(f"bounds must be increasing and positive, got {bounds}")
         self.grid = background.grid
         self.bounds = bounds
+        self.kernel = kernel
         self.register_buffer("background", background.sound_speed.double().clone())
         self.register_buffer("region", region)
         self.relative_slowness = nn.Parameter(torch.ones(self.grid.shape, dtype=torch.float64))
@@ -46,7 +56,7 @@ class PixelGrid(Parameterization):
     def fitted_to(self, medium: Medium) -> Self:
         """The same grid and region, started from another medium."""
         start = medium.resampled(self.grid).sound_speed
-        copy = type(self)(Medium(self.grid, self.background), self.region, self.bounds)
+        copy = type(self)(Medium(self.grid, self.background), self.region, self.bounds, self.kernel)
         with torch.no_grad():
             copy.relative_slowness.copy_(torch.where(self.region, self.background / start, 1.0))
         copy.constrain()
@@ -63,11 +73,15 @@ class PixelGrid(Parameterization):
         self.relative_slowness.clamp_(lowest, highest)
 
     def precondition(self, gradient: torch.Tensor, cutoff: float) -> torch.Tensor:
-        """Low-pass at the cutoff with a cosine edge a tenth of it wide, inside the region.
+        """Apply the kernel, or a low-pass at the cutoff with a cosine edge a tenth of it wide, inside the region.
 
         A ring samples object wavenumbers up to twice the wavenumber, unevenly towards the end; what lies
         beyond is noise, and the end itself rings (Ali et al., IEEE Trans. Med. Imaging 43 (2024) 3988).
         """
         image = gradient.reshape(self.grid.shape) * self.region
-        filtered = low_pass(image, self.grid.spacing, cutoff)
+        if self.kernel is None:
+            filtered = low_pass(image, self.grid.spacing, cutoff)
+        else:
+            transfer = self.kernel(cutoff)(lattice_wavenumbers(self.grid.shape, self.grid.spacing))
+            filtered = torch.fft.irfft2(transfer * torch.fft.rfft2(image), s=image.shape)
         return (filtered * self.region).reshape(-1)

@@ -6,6 +6,7 @@ eigenvalues T h, so the spectrum decides what converges, and how fast.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -63,12 +64,14 @@ class Tailoring:
         noise: Variance of the noise in one real datum, on the scale of the objective.
         envelope: Where the change is expected, as a share of its standard deviation, shape of the image grid;
             None for everywhere alike.
+        sampled: Share of the wavenumbers, shape (..., 2) [rad/m], that the instrument samples; None for all.
     """
 
     gain: RadialSpectrum
     prior: RadialSpectrum
     noise: float
     envelope: torch.Tensor | None = None
+    sampled: Callable[[torch.Tensor], torch.Tensor] | None = None
 
 
 def ring_symbol(wavenumbers: torch.Tensor, wave: float, muted: float = 0.0) -> torch.Tensor:
@@ -136,8 +139,13 @@ def fresnel_wavenumber(wave: float, path: float) -> float:
     return math.sqrt(2 * math.pi * wave / path)
 
 
-def lattice_wavenumbers(shape: tuple[int, ...], spacing: float) -> torch.Tensor:
-    """Magnitudes of the wavenumbers of a real Fourier transform (rfftn) of a grid [rad/m]."""
+def lattice_vectors(shape: tuple[int, ...], spacing: float) -> torch.Tensor:
+    """Wavenumbers of a real Fourier transform (rfftn) of a grid, shape (..., axis) [rad/m]."""
     axes = [2 * math.pi * torch.fft.fftfreq(n, spacing, dtype=torch.float64) for n in shape[:-1]]
     axes.append(2 * math.pi * torch.fft.rfftfreq(shape[-1], spacing, dtype=torch.float64))
-    return torch.stack(torch.meshgrid(*axes, indexing="ij")).square().sum(dim=0).sqrt()
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
+
+
+def lattice_wavenumbers(shape: tuple[int, ...], spacing: float) -> torch.Tensor:
+    """Their magnitudes [rad/m]."""
+    return torch.linalg.vector_norm(lattice_vectors(shape, spacing), dim=-1)

@@ -9,7 +9,7 @@ from torch import nn
 from usct.grid import Grid, resample
 from usct.medium import Medium
 from usct.parameterization.field import Field
-from usct.parameterization.spectrum import RadialSpectrum, Tailoring, lattice_wavenumbers
+from usct.parameterization.spectrum import RadialSpectrum, Tailoring, lattice_vectors, lattice_wavenumbers
 
 PADDING = 1.2
 """Size of the periodic Fourier lattice over the image's, so that opposite rims stay apart."""
@@ -88,15 +88,20 @@ class TailoredGrid(Field):
         """Make the kernel the prior, the step's weight the noise, and its filter their Wiener curvature.
 
         A Gauss-Newton step then is the most probable change under a Gaussian prior and noise, and in Fourier
-        space its matrix, gain x prior + noise, is nearly diagonal and known: its inverse is the filter.
+        space its matrix, gain x prior + noise, is nearly diagonal and known: its inverse is the filter. Without
+        noise the kernel alone shapes the step.
         """
         self.reshape(tailoring.prior)
         if tailoring.envelope is not None:
             self.envelope.mul_(tailoring.envelope.to(self.envelope))
-        wavenumbers = lattice_wavenumbers(self.lattice, self.grid.spacing)
-        curvature = tailoring.gain(wavenumbers) * tailoring.prior(wavenumbers) + tailoring.noise
-        self.shaping.copy_(curvature.reciprocal())
-        self.noise.fill_(tailoring.noise)
+        vectors = lattice_vectors(self.lattice, self.grid.spacing)
+        wavenumbers = torch.linalg.vector_norm(vectors, dim=-1)
+        if tailoring.sampled is not None:
+            self.amplitude.mul_(tailoring.sampled(vectors).sqrt().to(self.amplitude))
+        if tailoring.noise > 0:
+            curvature = tailoring.gain(wavenumbers) * tailoring.prior(wavenumbers) + tailoring.noise
+            self.shaping.copy_(curvature.reciprocal())
+            self.noise.fill_(tailoring.noise)
 
     @property
     def damping(self) -> float:

@@ -1,0 +1,153 @@
+"""From settings to the representation that they name, its features placed for the waves at hand."""
+
+import math
+from functools import partial
+
+import torch
+
+from usct.acquisition import Spectra, TransducerArray
+from usct.config import RunConfig
+from usct.errors import InputError
+from usct.grid import Grid
+from usct.inversion.schedule import Kernel
+from usct.medium import Medium
+from usct.parameterization.base import Parameterization
+from usct.parameterization.features import instrument_features, instrument_share
+from usct.parameterization.fourier import FourierNetwork
+from usct.parameterization.hybrid import Hybrid
+from usct.parameterization.multigrid import MultiGrid
+from usct.parameterization.pixel import PixelGrid
+from usct.parameterization.siren import Siren
+from usct.parameterization.spectrum import RadialSpectrum, fresnel_wavenumber, tailored_spectrum
+from usct.parameterization.tailored import TailoredGrid
+
+N_POINTS = 400
+"""Points of the field of view at which the instrument's own wavenumbers are looked at."""
+
+
+def choose_parameterization(
+    config: RunConfig,
+    start: Medium,
+    region: torch.Tensor,
+    observed: Spectra,
+    array: TransducerArray,
+    water: float,
+) -> Parameterization:
+    """The representation that the settings name, standing at the start model.
+
+    Raises:
+        InputError: If its features would reach beyond what the image grid can hold.
+    """
+    waves = 2 * math.pi / water * torch.stack([observed.frequencies.min(), observed.frequencies.max()])
+    try:
+        return _build(config, start, region, (float(waves[0]), float(waves[1])), observed, array)
+    except ValueError as error:
+        raise InputError(f"parameterization.name = {config.parameterization.name}: {error}") from None
+
+
+def kernel_of(
+    config: RunConfig, region_points: torch.Tensor, observed: Spectra, array: TransducerArray
+) -> Kernel | None:
+    """How tailored kernels come about: None for by the data."""
+    settings = config.parameterization
+    if settings.tailoring == "measured":
+        return None
+    share = None
+    if settings.tailoring == "instrument":
+        share = instrument_share(array, observed.weights.amax(dim=0), _some(region_points), settings.seed)
+    return Kernel(settings.sharpness, settings.reach, share)
+
+
+def capacity_warning(parameterization: Parameterization, image: Grid, wave: float, edge: float) -> str | None:
+    """A sentence if there are fewer parameters than the data determine, (k a)^2 for a disc of radius a.
+
+    Args:
+        parameterization: What is trained.
+        image: Grid of the image.
+        wave: Wavenumber of the waves at the highest frequency [rad/m].
+        edge: Share of the diffraction limit up to which detail is admitted.
+    """
+    area = float(parameterization.free_cells(image).sum()) * image.spacing**2
+    needed = round((min(edge, 1.0) * wave) ** 2 * area / math.pi)
+    count = sum(p.numel() for p in parameterization.parameters())
+    if count >= needed:
+        return None
+    return (
+        f"the representation has {count} parameters, but the data determine about {needed} numbers at the highest "
+        "frequency; detail is lost, so use tailored or pixel, or lower frequencies"
+    )
+
+
+def _build(
+    config: RunConfig,
+    start: Medium,
+    region: torch.Tensor,
+    waves: tuple[float, float],
+    observed: Spectra,
+    array: TransducerArray,
+) -> Parameterization:
+    settings, bounds = config.parameterization, config.bounds.sound_speed
+    edge = min(config.schedule.cutoff, 1.0)
+    highest = edge * 2 * waves[1]
+    seed = settings.seed
+    coarsest = 2 * math.pi / fresnel_wavenumber(waves[0], 2 * array.radius)
+    finest = math.pi / highest
+    match settings.name:
+        case "pixel":
+            return PixelGrid(start, region, bounds)
+        case "filtered":
+            return PixelGrid(
+                start, region, bounds, partial(_filter, settings.sharpness, settings.reach, edge)
+            )
+        case "fourier":
+            return FourierNetwork(start, region, bounds, "gaussian", highest, seed=seed)
+        case "siren" if settings.siren == "original":
+            return Siren(start, region, bounds, seed=seed)
+        case "siren":
+            return Siren(start, region, bounds, rescaled=True, wavenumber=0.5 * highest, seed=seed)
+        case "multigrid":
+            return MultiGrid(start, region, bounds, coarsest, finest, seed=seed)
+        case "hybrid":
+            return Hybrid(
+                start,
+                region,
+                bounds,
+                coarsest=coarsest,
+                finest=finest,
+                rescaled=True,
+                wavenumber=0.5 * highest,
+                seed=seed,
+            )
+    if settings.head == "linear":
+        return TailoredGrid(
+            start, region, bounds, tailored_spectrum(waves[0], settings.sharpness, settings.reach, edge)
+        )
+    network = FourierNetwork(
+        start,
+        region,
+        bounds,
+        "tailored",
+        highest,
+        sharpness=settings.sharpness,
+        reach=settings.reach,
+        adaptive=settings.tailoring == "measured",
+        seed=seed,
+    )
+    if settings.tailoring == "instrument":
+        spectrum = tailored_spectrum(waves[1], settings.sharpness, settings.reach, edge)
+        points = start.grid.points()[region]
+        weights = observed.weights[-1]
+        network.use(
+            instrument_features(spectrum, array, weights, waves[1], _some(points), network.n_features, seed)
+        )
+    return network
+
+
+def _filter(sharpness: float, reach: float, edge: float, cutoff: float) -> RadialSpectrum:
+    """The analytic kernel whose edge lies at a cutoff [rad/m]."""
+    return tailored_spectrum(0.5 * cutoff / edge, sharpness, reach, edge)
+
+
+def _some(points: torch.Tensor) -> torch.Tensor:
+    """Points spread evenly over all of them."""
+    return points[:: max(1, len(points) // N_POINTS)]

@@ -1,0 +1,58 @@
+"""How forward models are built for each frequency: on a grid that follows it."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from usct.acquisition import TransducerArray
+from usct.forward.helmholtz import Helmholtz
+from usct.grid import Grid
+
+ELEMENT_MARGIN_CELLS = 5
+
+
+@dataclass(frozen=True)
+class Discretization:
+    """How a forward model is built for a frequency; its grid follows the frequency.
+
+    Attributes:
+        points_per_wavelength: At the lowest sound speed [1].
+        speed_range: Sound speeds that are expected at least [m/s].
+        water_sound_speed: Around the elements [m/s].
+        pml_cells: Thickness of the absorbing layers.
+        device: Where to compute.
+        storage: Type of the stored fields.
+    """
+
+    points_per_wavelength: float = 5.5
+    speed_range: tuple[float, float] = (1420.0, 1600.0)
+    water_sound_speed: float = 1500.0
+    pml_cells: int = 10
+    device: torch.device = torch.device("cpu")
+    storage: torch.dtype = torch.complex64
+
+    def model(
+        self, array: TransducerArray, speeds: tuple[float, float], frequency: float, damping: float
+    ) -> Helmholtz:
+        """Forward model for one frequency, its stencil fitted to the expected and the present sound speeds."""
+        slowest, fastest = min(self.speed_range[0], speeds[0]), max(self.speed_range[1], speeds[1])
+        spacing = slowest / (frequency * self.points_per_wavelength)
+        low, high = (edge.tolist() for edge in (array.positions.amin(dim=0), array.positions.amax(dim=0)))
+        margin = ELEMENT_MARGIN_CELLS * spacing
+        shape = tuple(math.ceil((b - a + 2 * margin) / spacing) + 1 for a, b in zip(low, high, strict=True))
+        grid = Grid(
+            shape,
+            spacing,
+            tuple(0.5 * (a + b - (n - 1) * spacing) for a, b, n in zip(low, high, shape, strict=True)),
+        )
+        return Helmholtz(
+            grid,
+            array,
+            (slowest, fastest),
+            self.water_sound_speed,
+            self.pml_cells,
+            damping,
+            self.device,
+            storage=self.storage,
+        )
