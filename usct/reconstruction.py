@@ -87,7 +87,7 @@ class TrainedField:
     bounds: tuple[float, float]
     settings: Mapping[str, bool | int | float | str | None]
     arrays: Mapping[str, torch.Tensor]
-    parameters: tuple[str, ...]
+    parameters: frozenset[str]
 
     @property
     def n_parameters(self) -> int:

@@ -34,15 +34,15 @@ from usct.parameterization.catalogue import REPRESENTATIONS, VERSION, name_of, r
 from usct.parameterization.pixel import PixelGrid
 from usct.reconstruction import TrainedField
 
-SINGLE = torch.float32
+SINGLE, DOUBLE = torch.float32, torch.float64
 AWAY = Grid((7, 30), 0.7e-3, (-11.3e-3, -8.1e-3))
 
 
-def pixel(seed: int = 0, dtype: torch.dtype = torch.float64) -> PixelGrid:  # noqa: ARG001 # it has none
+def pixel(seed: int = 0, dtype: torch.dtype = DOUBLE) -> PixelGrid:  # noqa: ARG001 # it has none
     return PixelGrid(START, REGION, BOUNDS)
 
 
-def trained_one(make: Maker, dtype: torch.dtype = torch.float64) -> Parameterization:
+def trained_one(make: Maker, dtype: torch.dtype = DOUBLE) -> Parameterization:
     """What a run leaves: other weights, on a base image of their own."""
     field = make(seed=3, dtype=dtype)
     if isinstance(field, PixelGrid):
@@ -57,7 +57,7 @@ every_kind = pytest.mark.parametrize("make", (pixel, tailored_grid, *NETWORKS))
 
 
 @every_kind
-@pytest.mark.parametrize("dtype", [SINGLE, torch.float64])
+@pytest.mark.parametrize("dtype", [SINGLE, DOUBLE])
 def test_comes_back_to_the_bit_on_any_grid(make, dtype):
     original = trained_one(make, dtype)
     field = trained(original)
@@ -124,34 +124,34 @@ def test_an_unknown_class_cannot_be_saved():
         trained(Other(START, REGION, BOUNDS))
 
 
+CHANGES = {
+    "name": {"name": "wavelets"},
+    "version": {"version": 2},
+    "grid": {"grid": Grid.centred((10**6, 10**6), 1e-3)},
+    "bounds": {"bounds": (1600.0, 1400.0)},
+}
+ARRAYS = {
+    "nan": {"first": torch.full((48, 12), torch.nan, dtype=DOUBLE)},
+    "gone": {"layer1": None},
+    "more": {"layer7": torch.zeros(2)},
+    "shape": {"base": torch.zeros(3, 3, dtype=DOUBLE)},
+    "type": {"mean": torch.zeros((), dtype=torch.complex128)},
+}
+SETTINGS = {"no setting": {"n_hidden": None}, "a setting": {"colour": "red"}}
+
+
 def broken(field: TrainedField, what: str) -> TrainedField:
-    """The field with one thing wrong."""
-    arrays, settings = dict(field.arrays), dict(field.settings)
-    if what == "name":
-        return dataclasses.replace(field, name="wavelets")
-    if what == "version":
-        return dataclasses.replace(field, version=2)
-    if what == "grid":
-        return dataclasses.replace(field, grid=Grid.centred((10**6, 10**6), 1e-3))
-    if what == "bounds":
-        return dataclasses.replace(field, bounds=(1600.0, 1400.0))
-    if what == "nan":
-        arrays["first"] = arrays["first"].clone().fill_(torch.nan)
-    elif what == "gone":
-        del arrays["layer1"]
-    elif what == "more":
-        arrays["layer7"] = torch.zeros(2)
-    elif what == "shape":
-        arrays["base"] = torch.zeros(3, 3, dtype=torch.float64)
-    elif what == "type":
-        arrays["mean"] = torch.zeros((), dtype=torch.complex128)
-    elif what == "no setting":
-        del settings["n_hidden"]
-    elif what == "a setting":
-        settings["colour"] = "red"
-    else:
-        settings.update(json.loads(what))
-    return dataclasses.replace(field, arrays=arrays, settings=settings)
+    """The field with one thing wrong; None takes an entry away, JSON changes the settings."""
+    if what in CHANGES:
+        return dataclasses.replace(field, **CHANGES[what])
+    if what in ARRAYS:
+        arrays = {**field.arrays, **ARRAYS[what]}
+        return dataclasses.replace(field, arrays={k: v for k, v in arrays.items() if v is not None})
+    if what in SETTINGS:
+        settings = {**field.settings, **SETTINGS[what]}
+        gone = [key for key, value in SETTINGS[what].items() if value is None]
+        return dataclasses.replace(field, settings={k: v for k, v in settings.items() if k not in gone})
+    return dataclasses.replace(field, settings={**field.settings, **json.loads(what)})
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,8 @@ def _result_rows(result: Reconstruction) -> Rows:
         ("status", result.message or result.status.value),
         ("image", _map(result.medium)),
     ]
+    if result.field is not None:
+        rows.append(("representation", f"{result.field.name}, {result.field.n_parameters} parameters"))
     if result.history:
         first, last = result.history[0], result.history[-1]
         stages = list(dict.fromkeys(record.stage for record in result.history))

@@ -11,7 +11,7 @@ import numpy as np
 
 from usct.errors import InputError
 
-Attribute = str | float | int | bool | list[float] | list[str]
+Attribute = str | float | int | bool | list[float] | list[int] | list[str]
 
 # Everything that damaged bytes have been seen to raise in h5py, numpy and scipy.
 READ_ERRORS = (

@@ -12,6 +12,7 @@ from usct.errors import InputError
 from usct.grid import Grid
 from usct.io import hdf5
 from usct.io.checks import About, Scan, assemble
+from usct.io.native_field import read_field
 from usct.io.native_write import FORMAT_VERSION, HISTORY_UNITS
 from usct.medium import Medium
 from usct.phantom.base import Phantom
@@ -245,4 +246,5 @@ def _read_reconstruction(file: h5py.File, path: Path) -> Reconstruction:
         Status[status],
         text(file, "message", path),
         _texts(file, "provenance", path),
+        read_field(file, path),
     )

@@ -8,7 +8,9 @@ Scan: `/acquisition/data` (tx, rx, time) or (tx, rx, freq), with `time_start`, `
 `/transducer/positions` (element, (y, x)); `/medium`, attribute `sound_speed`; `/truth`; `/initial`.
 Phantom: `/truth/sound_speed`, `attenuation`, `density`, and `labels` with the attribute `label_names`.
 Result: `/result/sound_speed`, `attenuation`, `density`, `region`; `/initial`; `/history/*`, one value for
-each update; root attributes `status` and `message`.
+each update; root attributes `status` and `message`; and where the image was made by a trained field,
+`/field` with the attributes `name`, `version`, `bounds` [m/s], `settings` (JSON), `shape`, `spacing` and
+`origin` [m], and all that makes its values in `/field/arrays/*`, with the attribute `trained`.
 
 Every map carries `spacing` and `origin` [m], the coordinates of element zero. Every dataset carries the
 SHA-256 of its bytes, and the user block that of the whole file behind it.
@@ -27,6 +29,7 @@ import usct
 from usct.acquisition import Acquisition, Spectra, Traces, TransducerArray
 from usct.io import hdf5
 from usct.io.atomic import replacing
+from usct.io.native_field import write_field
 from usct.medium import Medium
 from usct.phantom.base import Phantom
 from usct.reconstruction import RESEARCH_USE_ONLY, Reconstruction, Record
@@ -109,7 +112,7 @@ def write_phantom(phantom: Phantom, path: Path) -> None:
 
 
 def write_reconstruction(result: Reconstruction, path: Path) -> None:
-    """Write a result: image, region, start model, history, status and provenance."""
+    """Write a result: image, region, start model, history, status, provenance, and what made the image."""
 
     def fill(file: h5py.File) -> None:
         _write_texts(file, "", result.provenance, "provenance")
@@ -119,6 +122,8 @@ def write_reconstruction(result: Reconstruction, path: Path) -> None:
         hdf5.put(group, "region", array_of(result.region))
         _write_medium(file.create_group("initial"), result.start)
         _write_history(file.create_group("history"), result.history)
+        if result.field is not None:
+            write_field(file, result.field)
 
     write_file(path, "reconstruction", fill)
 

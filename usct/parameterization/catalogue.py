@@ -71,7 +71,7 @@ def trained(parameterization: Parameterization) -> TrainedField:
         bounds=(float(low), float(high)),
         settings={key: _plain(getattr(parameterization, key)) for key in _hints(name)},
         arrays={key: v.detach().cpu().clone() for key, v in parameterization.state_dict().items()},
-        parameters=tuple(key for key, _ in parameterization.named_parameters()),
+        parameters=frozenset(key for key, _ in parameterization.named_parameters()),
     )
 
 
