@@ -1,0 +1,364 @@
+"""Figures of a comparison: curves with their names beside them, images, and close-ups of lesions."""
+
+import math
+import textwrap
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.image import AxesImage
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from usct.evaluation.spots import Spot
+from usct.evaluation.trials import Comparison, Mark, Trial
+from usct.medium import Medium
+from usct.reconstruction import RESEARCH_USE_ONLY
+from usct.report import figures
+from usct.units import MILLIMETRE
+
+_INK, _FAINT, _TRUTH = figures._INK, figures._FAINT, figures._TRUTH
+
+# Colours of Okabe and Ito, which people with colour-blindness tell apart; the dashes differ as well.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
+_DASHES: tuple[tuple[int, tuple[float, ...]], ...] = (
+    (0, ()),
+    (0, (5, 1.6)),
+    (0, (1.2, 1.2)),
+    (0, (7, 1.6, 1.2, 1.6)),
+    (0, (3, 1.2, 1, 1.2, 1, 1.2)),
+    (0, (9, 2.5)),
+    (0, (2.5, 2.5)),
+)
+
+_WIDTH = 12.8
+_CURVES_HEIGHT, _IMAGE_HEIGHT = 4.6, 3.0
+_IMAGES_PER_ROW = 5
+_LABEL_GAP = 0.062
+
+
+def curves_figure(comparison: Comparison) -> Figure:
+    """Draw error and residual of all runs against factorisations and seconds."""
+    return _alone(lambda part: _draw_curves(part, comparison), _CURVES_HEIGHT)
+
+
+def images_figure(comparison: Comparison) -> Figure:
+    """Draw truth, start and every representation's last image in one grey window."""
+    return _alone(lambda part: _draw_images(part, comparison), _images_height(comparison))
+
+
+def close_ups_figure(comparison: Comparison) -> Figure:
+    """Draw close-ups: a row for each place, a column for the truth and each representation."""
+    return _alone(lambda part: _draw_close_ups(part, comparison), _close_ups_height(comparison))
+
+
+def comparison_figure(comparison: Comparison, title: str = "") -> Figure:
+    """Draw curves, images and close-ups under one another, with the notice.
+
+    Args:
+        comparison: What became of the runs.
+        title: A name for people.
+
+    Returns:
+        A figure that belongs to no window.
+    """
+    parts: list[tuple[float, Callable[[SubFigure, Comparison], None]]] = [
+        (_CURVES_HEIGHT, _draw_curves),
+        (_images_height(comparison), _draw_images),
+    ]
+    if comparison.spots:
+        parts.append((_close_ups_height(comparison), _draw_close_ups))
+    heights = [height for height, _ in parts]
+    total = sum(heights) + 1.0
+    figure = _blank(total)
+    figure.get_layout_engine().set(rect=(0, 0.35 / total, 1, 1 - 1.0 / total))  # type: ignore[call-arg, union-attr]
+    rows = figure.add_gridspec(len(parts), 1, height_ratios=heights)
+    for row, (_, draw) in enumerate(parts):
+        draw(figure.add_subfigure(rows[row]), comparison)
+    heading = title or "Representations compared"
+    figure.text(0.012, 1 - 0.3 / total, heading, va="center", color=_INK, fontsize=14, fontweight="bold")
+    figure.text(0.5, 0.15 / total, RESEARCH_USE_ONLY, ha="center", va="center", color=_INK, fontsize=8)
+    return figure
+
+
+def _alone(draw: Callable[[SubFigure], None], height: float) -> Figure:
+    figure = _blank(height)
+    draw(figure.add_subfigure(figure.add_gridspec(1, 1)[0]))
+    return figure
+
+
+def _blank(height: float) -> Figure:
+    figure = Figure(figsize=(_WIDTH, height), dpi=figures._DOTS_PER_INCH, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _images_height(comparison: Comparison) -> float:
+    return _IMAGE_HEIGHT * math.ceil(len(_panels(comparison)) / _IMAGES_PER_ROW) + 0.6
+
+
+def _close_ups_height(comparison: Comparison) -> float:
+    columns = 1 + len(_imaged(comparison))
+    return max(1, len(comparison.spots)) * min(2.6, _WIDTH / columns + 0.1) + 0.9
+
+
+# Curves
+
+
+def _draw_curves(figure: SubFigure, comparison: Comparison) -> None:
+    """Draw the three panels."""
+    by_solves, by_seconds, residual = figure.subplots(1, 3)
+    for ax, against in ((by_solves, "solves"), (by_seconds, "seconds")):
+        _draw_errors(ax, comparison, against)
+    _draw_residuals(residual, comparison)
+    by_solves.set_title("Error against work", color=_INK, fontsize=11)
+    by_seconds.set_title("Error against time", color=_INK, fontsize=11)
+    residual.set_title("Data left unexplained", color=_INK, fontsize=11)
+    for ax in (by_solves, residual):
+        ax.set_xlabel("Factorisations of the wave operator")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    by_seconds.set_xlabel("Wall time of the inversion [s]")
+    for ax in (by_solves, by_seconds):
+        ax.set_ylabel("RMSE inside the object [m/s]")
+    residual.set_ylabel("Amplitude of residual / of data")
+    for ax in (by_solves, by_seconds, residual):
+        figures._tidy(ax)
+
+
+def _draw_errors(ax: Axes, comparison: Comparison, against: str) -> None:
+    """Draw error curves from the start on."""
+    lines = []
+    for number, trial in enumerate(comparison.trials):
+        if not trial.marks:
+            continue
+        across = [0.0, *(float(getattr(mark, against)) for mark in trial.marks)]
+        errors = [trial.start_rmse, *(mark.rmse for mark in trial.marks)]
+        _line(ax, number, across, errors)
+        lines.append((number, f"{trial.name}  {errors[-1]:.1f}", across[-1], errors[-1]))
+    ax.set_xlim(left=0)
+    ax.set_ylim(bottom=0)
+    if math.isfinite(comparison.start_rmse):
+        ax.axhline(comparison.start_rmse, color=_FAINT, linewidth=0.8, zorder=0)
+        ax.annotate(
+            "start",
+            (1.0, comparison.start_rmse),
+            xycoords=("axes fraction", "data"),
+            xytext=(-2, 2),
+            textcoords="offset points",
+            ha="right",
+            fontsize=8,
+            color=_FAINT,
+        )
+    _label_ends(ax, lines)
+
+
+def _draw_residuals(ax: Axes, comparison: Comparison) -> None:
+    """Draw the residual, each stage for itself: another frequency means other data."""
+    lines = []
+    for number, trial in enumerate(comparison.trials):
+        for marks in _stages(trial.marks):
+            _line(ax, number, [mark.solves for mark in marks], [mark.residual for mark in marks])
+        if trial.last:
+            lines.append((number, trial.name, trial.last.solves, trial.last.residual))
+    drawn = [mark.residual for trial in comparison.trials for mark in trial.marks]
+    if any(math.isfinite(value) and value > 0 for value in drawn):
+        ax.set_yscale("log")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.set_xlim(left=0)
+    _label_ends(ax, lines)
+
+
+def _stages(marks: Sequence[Mark]) -> list[list[Mark]]:
+    """Consecutive marks of one frequency together."""
+    stages: list[list[Mark]] = []
+    for mark in marks:
+        if stages and stages[-1][-1].frequency == mark.frequency:
+            stages[-1].append(mark)
+        else:
+            stages.append([mark])
+    return stages
+
+
+def _line(ax: Axes, number: int, across: Sequence[float], up: Sequence[float]) -> None:
+    ax.plot(
+        across,
+        up,
+        color=_COLOURS[number % len(_COLOURS)],
+        linestyle=_DASHES[number % len(_DASHES)],
+        linewidth=1.7,
+        marker="o",
+        markersize=3 if len(up) < 30 else 0,
+    )
+
+
+def _label_ends(ax: Axes, lines: Sequence[tuple[int, str, float, float]]) -> None:
+    """Write each line's name to the right of the axes, as near to its end as the others let it."""
+    lines = [line for line in lines if math.isfinite(line[3])]
+    at_ends = [tuple(ax.transAxes.inverted().transform(ax.transData.transform(line[2:]))) for line in lines]
+    heights = _spread([float(height) for _, height in at_ends], _LABEL_GAP)
+    for (number, text, *_), end, height in zip(lines, at_ends, heights, strict=True):
+        colour = _COLOURS[number % len(_COLOURS)]
+        ax.annotate(
+            text,
+            end,
+            xycoords="axes fraction",
+            xytext=(1.04, height),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=8,
+            color=colour,
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.5, "alpha": 0.6, "shrinkB": 2},
+        )
+
+
+def _spread(wanted: Sequence[float], gap: float) -> list[float]:
+    """Heights as near to those wanted as a gap between any two, and the top of the axes, allow."""
+    order = sorted(range(len(wanted)), key=wanted.__getitem__)
+    placed = [0.0] * len(wanted)
+    floor, ceiling = -math.inf, 1.0
+    for index in order:
+        placed[index] = floor = max(wanted[index], floor + gap)
+    for index in reversed(order):
+        placed[index] = min(placed[index], ceiling)
+        ceiling = placed[index] - gap
+    return placed
+
+
+# Images
+
+
+def _imaged(comparison: Comparison) -> list[Trial]:
+    return [trial for trial in comparison.trials if trial.medium is not None]
+
+
+def _panels(comparison: Comparison) -> list[tuple[str, Medium | None, str]]:
+    """Title, image and, where there is no image, the reason."""
+    panels: list[tuple[str, Medium | None, str]] = [("Truth", comparison.truth, "")]
+    if comparison.start is not None:
+        panels.append((f"Start\nRMSE {comparison.start_rmse:.1f} m/s", comparison.start, ""))
+    for trial in comparison.trials:
+        error = f"\nRMSE {trial.last.rmse:.1f} m/s" if trial.last else "\nno image"
+        panels.append((trial.name + error, trial.medium, trial.message))
+    return panels
+
+
+def _window(comparison: Comparison) -> tuple[float, float]:
+    """The grey window of all images [m/s]: it is the truth's, so that no failure makes the others pale."""
+    return figures._speed_window([comparison.truth])
+
+
+def _draw_images(figure: SubFigure, comparison: Comparison) -> None:
+    """Draw a panel each, all in one window and one frame."""
+    panels = _panels(comparison)
+    n_rows = math.ceil(len(panels) / _IMAGES_PER_ROW)
+    n_columns = min(_IMAGES_PER_ROW, len(panels))
+    axes = figure.subplots(n_rows, n_columns, squeeze=False)
+    shown: list[AxesImage] = []
+    for ax, (title, medium, reason) in zip(axes.flat, panels, strict=False):
+        ax.set_title(title, color=_INK, fontsize=9.5)
+        if medium is None:
+            _write_reason(ax, reason)
+        else:
+            shown.append(_show(ax, medium, _window(comparison)))
+            ax.set_xlabel("x [mm]")
+            ax.set_ylabel("y [mm]")
+            figures._tidy(ax)
+    frame = comparison.start if comparison.start is not None else comparison.truth
+    left, right, low, high = figures._extent(figures._slice(frame.sound_speed, frame.grid)[1])
+    for image in shown:
+        image.axes.set(xlim=(left, right), ylim=(low, high))
+    for ax in axes.flat[len(panels) :]:
+        ax.set_visible(False)
+    _add_colour_bar(figure, shown[0], axes)
+
+
+def _show(ax: Axes, medium: Medium, window: tuple[float, float]) -> AxesImage:
+    values, grid = figures._slice(medium.sound_speed, medium.grid)
+    return ax.imshow(
+        values,
+        cmap="gray",
+        vmin=window[0],
+        vmax=window[1],
+        extent=figures._extent(grid),
+        interpolation="nearest",
+    )
+
+
+def _add_colour_bar(figure: SubFigure, image: AxesImage, axes: np.ndarray) -> None:
+    bar = figure.colorbar(
+        image, ax=list(axes.flat), location="right", shrink=0.6, aspect=30, extend="both", pad=0.01
+    )
+    bar.set_label("Sound speed [m/s]", color=_INK, fontsize=9)
+    bar.outline.set(edgecolor=_FAINT, linewidth=0.6)
+    bar.ax.tick_params(labelsize=8, colors=_INK)
+
+
+def _write_reason(ax: Axes, reason: str) -> None:
+    """Say in an empty panel why there is no image."""
+    ax.text(
+        0.5,
+        0.5,
+        textwrap.fill(textwrap.shorten(reason, 180), 26),
+        ha="center",
+        va="center",
+        transform=ax.transAxes,
+        color=_INK,
+        fontsize=7.5,
+        parse_math=False,
+    )
+    ax.set(xticks=[], yticks=[], aspect="equal")
+    for spine in ax.spines.values():
+        spine.set_color(_FAINT)
+
+
+# Close-ups
+
+
+def _draw_close_ups(figure: SubFigure, comparison: Comparison) -> None:
+    """Draw a row for each spot, the truth first."""
+    trials = _imaged(comparison)
+    columns = [("Truth", comparison.truth), *((t.name, t.medium) for t in trials if t.medium is not None)]
+    axes = figure.subplots(max(1, len(comparison.spots)), len(columns), squeeze=False)
+    shown = None
+    for row, spot in zip(axes, comparison.spots, strict=True):
+        for ax, (name, medium) in zip(row, columns, strict=True):
+            shown = _show(ax, medium, _window(comparison))
+            _frame(ax, spot, comparison.truth)
+            if ax in axes[0]:
+                ax.set_title(name, color=_INK, fontsize=9.5)
+            if medium is not comparison.truth:
+                error = _local_error(medium, comparison.truth, spot)
+                ax.set_xlabel(f"RMSE {error:.1f} m/s", fontsize=8, color=_INK)
+        row[0].set_ylabel(
+            f"{spot.name}\n{2 * spot.half_width / MILLIMETRE:.0f} mm wide", fontsize=9, color=_INK
+        )
+    if shown is not None:
+        _add_colour_bar(figure, shown, axes)
+
+
+def _frame(ax: Axes, spot: Spot, truth: Medium) -> None:
+    """Cut out the spot and outline its lesion."""
+    (y, x), half = spot.centre, spot.half_width
+    if spot.outline is not None:
+        ax.contour(
+            truth.grid.axis(1).numpy() / MILLIMETRE,
+            truth.grid.axis(0).numpy() / MILLIMETRE,
+            spot.outline.double().numpy(),
+            levels=[0.5],
+            colors=[_TRUTH],
+            linewidths=0.9,
+        )
+    edges = ((x - half, x + half), (y + half, y - half))
+    ax.set(xlim=[v / MILLIMETRE for v in edges[0]], ylim=[v / MILLIMETRE for v in edges[1]])
+    ax.set(xticks=[], yticks=[])
+    for spine in ax.spines.values():
+        spine.set_color(_FAINT)
+
+
+def _local_error(medium: Medium, truth: Medium, spot: Spot) -> float:
+    """Root-mean-square error inside a close-up [m/s]."""
+    difference = medium.resampled(truth.grid).sound_speed.double() - truth.sound_speed.double()
+    return float(difference[spot.cells(truth.grid)].square().mean().sqrt())
