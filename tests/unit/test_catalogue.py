@@ -129,6 +129,7 @@ CHANGES = {
     "version": {"version": 2},
     "grid": {"grid": Grid.centred((10**6, 10**6), 1e-3)},
     "bounds": {"bounds": (1600.0, 1400.0)},
+    "negative bounds": {"bounds": (-1.0, 1400.0)},
 }
 ARRAYS = {
     "nan": {"first": torch.full((48, 12), torch.nan, dtype=DOUBLE)},
@@ -161,6 +162,7 @@ def broken(field: TrainedField, what: str) -> TrainedField:
         ("version", r"saved by another version of usct \(field version 2, this one reads 1\); reconstruct"),
         ("grid", r"'region' must be boolean of shape \(1000000, 1000000\), got \(25, 21\) of bool"),
         ("bounds", "bounds must be increasing and positive"),
+        ("negative bounds", "bounds must be increasing and positive"),
         ("nan", "array 'first' holds values that are not finite"),
         ("gone", "array 'layer1' is missing"),
         ("more", "array 'layer7' is unknown"),

@@ -86,11 +86,11 @@ def restored(field: TrainedField) -> Parameterization:
     _check_kind(field)
     settings = _checked_settings(field)
     region = _checked_region(field)
-    start = Medium.homogeneous(field.grid, math.sqrt(field.bounds[0] * field.bounds[1]))
+    start = Medium.homogeneous(field.grid, 1500.0)  # any; the true one is among the arrays
     made_by: Any = REPRESENTATIONS[field.name]  # each has settings of its own, which have just been checked
     if made_by is TailoredGrid:
         nothing = torch.zeros(1, dtype=torch.float64)
-        settings["spectrum"] = RadialSpectrum(nothing, nothing)  # the true one is among the arrays
+        settings["spectrum"] = RadialSpectrum(nothing, nothing)  # likewise
     try:
         with _NoLargerDraws(max(v.numel() for v in field.arrays.values())):
             built: Parameterization = made_by(start, region, field.bounds, **settings)
