@@ -27,6 +27,9 @@ _OUTCOMES: dict[Status, Outcome] = {
     Status.CANCELLED: "cancelled",
 }
 
+_TROUBLES = (InputError, ArithmeticError, MemoryError, torch.OutOfMemoryError)
+"""What may stop one run without stopping the others."""
+
 
 @dataclass(frozen=True)
 class _Entry:
@@ -95,6 +98,8 @@ def compare(
             continue
         if on_trial is not None:
             on_trial(number, entry.name)
+        if number == 0:
+            _warm_up(entry, blind)
         trial, began = _run(entry, blind, yardstick, on_iterate)
         trials.append(trial)
         starts += [] if began is None else [began]
@@ -147,6 +152,17 @@ def _check_outcome(trials: Sequence[Trial]) -> None:
         raise KeyboardInterrupt
 
 
+def _warm_up(entry: _Entry, scan: Acquisition) -> None:
+    """Make one update per stage and forget it: plans and compiled code then cost the first run no time."""
+    schedule = entry.config.schedule.model_copy(update={"iterations": 1, "max_solves": None})
+    try:
+        result = api.reconstruct(scan, entry.config.model_copy(update={"schedule": schedule}))
+    except _TROUBLES:
+        return  # the run itself will tell
+    if result.status is Status.CANCELLED:
+        raise KeyboardInterrupt
+
+
 def _run(
     entry: _Entry, scan: Acquisition, yardstick: _Yardstick, on_iterate: Callable[[Iterate], None] | None
 ) -> tuple[Trial, Medium | None]:
@@ -164,7 +180,7 @@ def _run(
         return _scored(entry, result, kept, yardstick), _compact(result.start)
     except KeyboardInterrupt:
         return Trial(entry.name, "cancelled", Status.CANCELLED.value), None
-    except (InputError, ArithmeticError, MemoryError, torch.OutOfMemoryError) as error:
+    except _TROUBLES as error:
         return Trial(entry.name, "failed", str(error) or type(error).__name__), None
 
 
@@ -189,7 +205,7 @@ def _scored(
     return Trial(
         entry.name,
         _OUTCOMES[result.status],
-        result.message,
+        " ".join((result.message, _sentence(result.provenance.get("warning", "")))).strip(),
         entry.config.schedule.optimizer,
         None if result.field is None else result.field.n_parameters,
         yardstick.scores(result.start).rmse,
@@ -197,6 +213,10 @@ def _scored(
         scores,
         kept[-1][1] if kept else None,
     )
+
+
+def _sentence(text: str) -> str:
+    return text and f"{text[0].upper()}{text[1:]}."
 
 
 def _compact(medium: Medium) -> Medium:

@@ -81,7 +81,7 @@ def _lesions(phantom: Phantom) -> list[Spot]:
 
 
 def _outlined(name: str, inside: NDArray[np.bool_], grid: Grid) -> Spot:
-    row, column = ndimage.center_of_mass(inside)
+    row, column = (float(n) for n in ndimage.center_of_mass(inside))
     radius = math.sqrt(float(inside.sum()) / math.pi) * grid.spacing
     half_width = max(SURROUNDINGS * radius, FEWEST_CELLS * grid.spacing)
     return Spot(name, _position(grid, row, column), half_width, torch.from_numpy(inside))

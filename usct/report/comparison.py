@@ -92,7 +92,8 @@ def write_comparison(
     Raises:
         InputError: If a file cannot be written; what was there before is unchanged.
     """
-    figure = comparison_figures.comparison_figure(comparison, heading(comparison))
+    caption = " ".join((premise(comparison), *verdict(comparison)))
+    figure = comparison_figures.comparison_figure(comparison, heading(comparison), caption)
     atomic.write_bytes(picture, png(figure))
     atomic.write_text(page, comparison_page(comparison))
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from usct.evaluation.regions import object_mask
 from usct.evaluation.spots import Spot
 from usct.evaluation.trials import Comparison, Mark, Trial
 from usct.medium import Medium
@@ -33,9 +34,10 @@ _DASHES: tuple[tuple[int, tuple[float, ...]], ...] = (
 )
 
 _WIDTH = 12.8
-_CURVES_HEIGHT, _IMAGE_HEIGHT = 4.6, 3.0
+_CURVES_HEIGHT, _IMAGE_HEIGHT = 4.4, 2.75
 _IMAGES_PER_ROW = 5
 _LABEL_GAP = 0.062
+_WATER_AROUND = 0.2  # on each side of an image, as a share of the object's size
 
 
 def curves_figure(comparison: Comparison) -> Figure:
@@ -53,33 +55,45 @@ def close_ups_figure(comparison: Comparison) -> Figure:
     return _alone(lambda part: _draw_close_ups(part, comparison), _close_ups_height(comparison))
 
 
-def comparison_figure(comparison: Comparison, title: str = "") -> Figure:
+def comparison_figure(comparison: Comparison, title: str = "", caption: str = "") -> Figure:
     """Draw curves, images and close-ups under one another, with the notice.
 
     Args:
         comparison: What became of the runs.
         title: A name for people.
+        caption: What is to be seen, in a few sentences.
 
     Returns:
         A figure that belongs to no window.
     """
-    parts: list[tuple[float, Callable[[SubFigure, Comparison], None]]] = [
-        (_CURVES_HEIGHT, _draw_curves),
-        (_images_height(comparison), _draw_images),
+    parts: list[tuple[float, str, Callable[[SubFigure, Comparison], None]]] = [
+        (_CURVES_HEIGHT, "", _draw_curves),
+        (_images_height(comparison), "Sound speed", _draw_images),
     ]
     if comparison.spots:
-        parts.append((_close_ups_height(comparison), _draw_close_ups))
-    heights = [height for height, _ in parts]
-    total = sum(heights) + 1.0
+        parts.append((_close_ups_height(comparison), _close_ups_title(comparison), _draw_close_ups))
+    lines = textwrap.wrap(caption, 165)
+    top, bottom = 0.6 + 0.2 * len(lines), 0.3
+    total = sum(height for height, *_ in parts) + top + bottom
     figure = _blank(total)
-    figure.get_layout_engine().set(rect=(0, 0.35 / total, 1, 1 - 1.0 / total))  # type: ignore[call-arg, union-attr]
-    rows = figure.add_gridspec(len(parts), 1, height_ratios=heights)
-    for row, (_, draw) in enumerate(parts):
-        draw(figure.add_subfigure(rows[row]), comparison)
+    frame = (0, bottom / total, 1, 1 - (top + bottom) / total)
+    figure.get_layout_engine().set(rect=frame)  # type: ignore[call-arg, union-attr]
+    rows = figure.add_gridspec(len(parts), 1, height_ratios=[height for height, *_ in parts])
+    for number, (_, name, draw) in enumerate(parts):
+        part = figure.add_subfigure(rows[number])
+        draw(part, comparison)
+        if name:
+            part.suptitle(name, x=0.012, ha="left", color=_INK, fontsize=12, fontweight="bold")
     heading = title or "Representations compared"
-    figure.text(0.012, 1 - 0.3 / total, heading, va="center", color=_INK, fontsize=14, fontweight="bold")
+    _write(figure, 1 - 0.15 / total, heading, 14, "bold")
+    _write(figure, 1 - 0.5 / total, "\n".join(lines), 9.5, "normal")
     figure.text(0.5, 0.15 / total, RESEARCH_USE_ONLY, ha="center", va="center", color=_INK, fontsize=8)
     return figure
+
+
+def _write(figure: Figure, y: float, text: str, size: float, weight: str) -> None:
+    """Write text downwards from a height, from the left edge on."""
+    figure.text(0.012, y, text, va="top", color=_INK, fontsize=size, fontweight=weight, parse_math=False)
 
 
 def _alone(draw: Callable[[SubFigure], None], height: float) -> Figure:
@@ -95,12 +109,17 @@ def _blank(height: float) -> Figure:
 
 
 def _images_height(comparison: Comparison) -> float:
-    return _IMAGE_HEIGHT * math.ceil(len(_panels(comparison)) / _IMAGES_PER_ROW) + 0.6
+    return _IMAGE_HEIGHT * math.ceil(len(_panels(comparison)) / _IMAGES_PER_ROW) + 0.5
 
 
 def _close_ups_height(comparison: Comparison) -> float:
     columns = 1 + len(_imaged(comparison))
-    return max(1, len(comparison.spots)) * min(2.6, _WIDTH / columns + 0.1) + 0.9
+    return max(1, len(comparison.spots)) * min(2.4, 0.9 * _WIDTH / columns + 0.25) + 0.4
+
+
+def _close_ups_title(comparison: Comparison) -> str:
+    outlined = any(spot.outline is not None for spot in comparison.spots)
+    return "Close-ups of lesions, outlined where they truly are" if outlined else "Close-ups"
 
 
 # Curves
@@ -210,7 +229,7 @@ def _label_ends(ax: Axes, lines: Sequence[tuple[int, str, float, float]]) -> Non
             va="center",
             fontsize=8,
             color=colour,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.5, "alpha": 0.6, "shrinkB": 2},
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "alpha": 0.35, "shrinkB": 2},
         )
 
 
@@ -263,16 +282,33 @@ def _draw_images(figure: SubFigure, comparison: Comparison) -> None:
             _write_reason(ax, reason)
         else:
             shown.append(_show(ax, medium, _window(comparison)))
-            ax.set_xlabel("x [mm]")
-            ax.set_ylabel("y [mm]")
             figures._tidy(ax)
-    frame = comparison.start if comparison.start is not None else comparison.truth
-    left, right, low, high = figures._extent(figures._slice(frame.sound_speed, frame.grid)[1])
+    for ax in axes[:, 0]:
+        ax.set_ylabel("y [mm]", fontsize=9, color=_INK)
+    for ax in axes[-1]:
+        ax.set_xlabel("x [mm]", fontsize=9, color=_INK)
+    left, right, low, high = _frame_of_object(comparison.truth)
     for image in shown:
         image.axes.set(xlim=(left, right), ylim=(low, high))
     for ax in axes.flat[len(panels) :]:
         ax.set_visible(False)
     _add_colour_bar(figure, shown[0], axes)
+
+
+def _frame_of_object(truth: Medium) -> tuple[float, float, float, float]:
+    """Left, right, bottom and top of a square about the object, with water around it [mm]."""
+    points = truth.grid.points()[object_mask(truth)][:, -2:]
+    if not len(points):
+        return figures._extent(figures._slice(truth.sound_speed, truth.grid)[1])
+    first, last = points.amin(dim=0), points.amax(dim=0)
+    half = (0.5 + _WATER_AROUND) * float((last - first).max())
+    y, x = (0.5 * (first + last)).tolist()
+    return (
+        (x - half) / MILLIMETRE,
+        (x + half) / MILLIMETRE,
+        (y + half) / MILLIMETRE,
+        (y - half) / MILLIMETRE,
+    )
 
 
 def _show(ax: Axes, medium: Medium, window: tuple[float, float]) -> AxesImage:
