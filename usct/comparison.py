@@ -14,6 +14,7 @@ from usct.errors import InputError
 from usct.evaluation import Scores, evaluate
 from usct.evaluation.spots import find_spots
 from usct.evaluation.trials import Comparison, Mark, Outcome, Trial
+from usct.inversion.schedule import Stage, continuation, within_budget
 from usct.medium import Medium
 from usct.phantom import Phantom
 from usct.reconstruction import Iterate, Reconstruction, Record, Status
@@ -79,7 +80,7 @@ def compare(
         on_iterate: Called after every update of every run.
 
     Raises:
-        InputError: If a name, setting or the truth is at fault, or every single representation failed so.
+        InputError: If a name, setting, the budget or the truth is at fault, or every single representation failed so.
         KeyboardInterrupt: If interrupted before the first update.
     """
     shared = [*settings, f"schedule.max_solves={budget}"]
@@ -89,6 +90,7 @@ def compare(
     _check_truth(medium, scan)
     blind = replace(scan, truth=None)
     observed, *_ = prepare(blind, entries[0].config)
+    _check_budget(tuple(observed.frequencies.tolist()), entries[0].config, budget)
     yardstick = _Yardstick(medium, float(observed.frequencies.max()))
     trials: list[Trial] = []
     starts: list[Medium] = []
@@ -142,6 +144,22 @@ def _check_truth(truth: Medium, scan: Acquisition) -> None:
         raise InputError(
             "nothing in the truth differs from the water by more than 2 m/s; give another with --truth"
         )
+
+
+def _check_budget(frequencies: tuple[float, ...], config: RunConfig, budget: int) -> None:
+    """Refuse a budget that is too small for every run alike, before any of them begins."""
+    weights = None if config.misfit.source_weights == "auto" else config.misfit.source_weights
+    try:
+        within_budget(continuation(frequencies, config.schedule.iterations, weights, Stage((1.0,))), budget)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+def _optimizer(config: RunConfig) -> str:
+    """The optimizer's name, where the settings leave the choice to the representation too."""
+    if config.schedule.optimizer != "auto":
+        return config.schedule.optimizer
+    return "adam" if config.is_network else "gauss-newton"
 
 
 def _check_outcome(trials: Sequence[Trial]) -> None:
@@ -206,7 +224,7 @@ def _scored(
         entry.name,
         _OUTCOMES[result.status],
         " ".join((result.message, _sentence(result.provenance.get("warning", "")))).strip(),
-        entry.config.schedule.optimizer,
+        _optimizer(entry.config),
         None if result.field is None else result.field.n_parameters,
         yardstick.scores(result.start).rmse,
         tuple(marks),

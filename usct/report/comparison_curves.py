@@ -1,0 +1,149 @@
+"""Curves of a comparison: error and residual on the way, each line with its name at its end."""
+
+import math
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import SubFigure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from usct.evaluation.trials import Comparison, Mark
+from usct.report import figures
+
+_INK, _FAINT = figures._INK, figures._FAINT
+
+# Colours of Okabe and Ito, which people with colour-blindness tell apart; the dashes differ as well.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
+_DASHES: tuple[tuple[int, tuple[float, ...]], ...] = (
+    (0, ()),
+    (0, (5, 1.6)),
+    (0, (1.2, 1.2)),
+    (0, (7, 1.6, 1.2, 1.6)),
+    (0, (3, 1.2, 1, 1.2, 1, 1.2)),
+    (0, (9, 2.5)),
+    (0, (2.5, 2.5)),
+    (0, (6, 1.2, 1.2, 1.2, 1.2, 1.2)),
+)
+
+_LABEL_GAP = 0.062
+
+
+def draw_curves(figure: SubFigure, comparison: Comparison) -> None:
+    """Draw error and residual of all runs against factorisations and seconds, in three panels."""
+    by_solves, by_seconds, residual = figure.subplots(1, 3)
+    for ax, against in ((by_solves, "solves"), (by_seconds, "seconds")):
+        _draw_errors(ax, comparison, against)
+    _draw_residuals(residual, comparison)
+    by_solves.set_title("Error against work", color=_INK, fontsize=11)
+    by_seconds.set_title("Error against time", color=_INK, fontsize=11)
+    residual.set_title("Data left unexplained", color=_INK, fontsize=11)
+    for ax in (by_solves, residual):
+        ax.set_xlabel("Factorisations of the wave operator")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    by_seconds.set_xlabel("Wall time of the inversion [s]")
+    for ax in (by_solves, by_seconds):
+        ax.set_ylabel("RMSE inside the object [m/s]")
+    residual.set_ylabel("Amplitude of residual / of data")
+    for ax in (by_solves, by_seconds, residual):
+        figures._tidy(ax)
+
+
+def _draw_errors(ax: Axes, comparison: Comparison, against: str) -> None:
+    """Draw error curves from the start on."""
+    lines = []
+    for number, trial in enumerate(comparison.trials):
+        if not trial.marks:
+            continue
+        across = [0.0, *(float(getattr(mark, against)) for mark in trial.marks)]
+        errors = [trial.start_rmse, *(mark.rmse for mark in trial.marks)]
+        _line(ax, number, across, errors)
+        lines.append((number, f"{trial.name}  {errors[-1]:.1f}", across[-1], errors[-1]))
+    ax.set_xlim(left=0)
+    ax.set_ylim(bottom=0)
+    if math.isfinite(comparison.start_rmse):
+        ax.axhline(comparison.start_rmse, color=_FAINT, linewidth=0.8, zorder=0)
+        ax.annotate(
+            "start",
+            (1.0, comparison.start_rmse),
+            xycoords=("axes fraction", "data"),
+            xytext=(-2, 2),
+            textcoords="offset points",
+            ha="right",
+            fontsize=8,
+            color=_FAINT,
+        )
+    _label_ends(ax, lines)
+
+
+def _draw_residuals(ax: Axes, comparison: Comparison) -> None:
+    """Draw the residual, each stage for itself: another frequency means other data."""
+    lines = []
+    for number, trial in enumerate(comparison.trials):
+        for marks in _stages(trial.marks):
+            _line(ax, number, [mark.solves for mark in marks], [mark.residual for mark in marks])
+        if trial.last:
+            lines.append((number, trial.name, trial.last.solves, trial.last.residual))
+    drawn = [mark.residual for trial in comparison.trials for mark in trial.marks]
+    if any(math.isfinite(value) and value > 0 for value in drawn):
+        ax.set_yscale("log")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.set_xlim(left=0)
+    _label_ends(ax, lines)
+
+
+def _stages(marks: Sequence[Mark]) -> list[list[Mark]]:
+    """Consecutive marks of one frequency together."""
+    stages: list[list[Mark]] = []
+    for mark in marks:
+        if stages and stages[-1][-1].frequency == mark.frequency:
+            stages[-1].append(mark)
+        else:
+            stages.append([mark])
+    return stages
+
+
+def _line(ax: Axes, number: int, across: Sequence[float], up: Sequence[float]) -> None:
+    ax.plot(
+        across,
+        up,
+        color=_COLOURS[number % len(_COLOURS)],
+        linestyle=_DASHES[number % len(_DASHES)],
+        linewidth=1.7,
+        marker="o",
+        markersize=3 if len(up) < 30 else 0,
+    )
+
+
+def _label_ends(ax: Axes, lines: Sequence[tuple[int, str, float, float]]) -> None:
+    """Write each line's name to the right of the axes, as near to its end as the others let it."""
+    lines = [line for line in lines if math.isfinite(line[3])]
+    at_ends = [tuple(ax.transAxes.inverted().transform(ax.transData.transform(line[2:]))) for line in lines]
+    heights = spread([float(height) for _, height in at_ends], _LABEL_GAP)
+    for (number, text, *_), end, height in zip(lines, at_ends, heights, strict=True):
+        colour = _COLOURS[number % len(_COLOURS)]
+        ax.annotate(
+            text,
+            end,
+            xycoords="axes fraction",
+            xytext=(1.04, height),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=8,
+            color=colour,
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "alpha": 0.35, "shrinkB": 2},
+        )
+
+
+def spread(wanted: Sequence[float], gap: float) -> list[float]:
+    """Heights as near to those wanted as a gap between any two, and the top of the axes, allow."""
+    order = sorted(range(len(wanted)), key=wanted.__getitem__)
+    placed = [0.0] * len(wanted)
+    floor, ceiling = -math.inf, 1.0
+    for index in order:
+        placed[index] = floor = max(wanted[index], floor + gap)
+    for index in reversed(order):
+        placed[index] = min(placed[index], ceiling)
+        ceiling = placed[index] - gap
+    return placed
