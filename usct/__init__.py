@@ -17,6 +17,7 @@ _PUBLIC = {
     "Spectra": "usct.acquisition",
     "Traces": "usct.acquisition",
     "TransducerArray": "usct.acquisition",
+    "compare": "usct.comparison",
     "evaluate": "usct.evaluation",
     "load": "usct.io",
     "load_config": "usct.config",
