@@ -146,7 +146,7 @@ def _first_to(ranking: Sequence[Trial], goal: float) -> str:
     name, mark = min(arrivals, key=lambda arrival: arrival[1].seconds)
     early = [who for who, when in arrivals if when.solves == by_solves]
     return (
-        f"First below {shown:.1f} m/s, that is nine tenths of the way there: by work {' and '.join(early)}, after "
+        f"First below {shown:.1f} m/s, that is nine tenths of the way there: by work {', '.join(early)}, after "
         f"{by_solves} factorisations; by the clock {name}, after {_seconds(mark.seconds)}."
     )
 
