@@ -13,7 +13,7 @@ from usct.errors import InputError
 from usct.grid import Grid
 from usct.inversion.discretization import Discretization
 from usct.inversion.loop import Inversion
-from usct.inversion.schedule import Kernel, Schedule, Stage, continuation, within_budget
+from usct.inversion.schedule import Kernel, OptimizerName, Schedule, Stage, continuation, within_budget
 from usct.medium import Medium
 from usct.misfit.selection import select
 from usct.preflight import below_nyquist, check_size, check_start, usable_device
@@ -146,10 +146,12 @@ def _start(
 
 def _schedule(observed: Spectra, config: RunConfig, kernel: Kernel | None) -> Schedule:
     settings = config.schedule
+    usual: OptimizerName = "adam" if config.is_network else "gauss-newton"
+    optimizer: OptimizerName = usual if settings.optimizer == "auto" else settings.optimizer
     template = Stage(
         (1.0,),
-        optimizer=settings.optimizer,
-        n_inner=settings.inner_iterations,
+        optimizer=optimizer,
+        n_inner=settings.inner_iterations or (20 if optimizer == "adam" else 5),
         cutoff=settings.cutoff,
         learning_rate=config.parameterization.learning_rate,
         kernel=kernel,

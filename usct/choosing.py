@@ -88,58 +88,38 @@ def _build(
 ) -> Parameterization:
     settings, bounds = config.parameterization, config.bounds.sound_speed
     edge = min(config.schedule.cutoff, 1.0)
-    highest = edge * 2 * waves[1]
-    seed = settings.seed
-    coarsest = 2 * math.pi / fresnel_wavenumber(waves[0], 2 * array.radius)
-    finest = math.pi / highest
+    highest, seed = edge * 2 * waves[1], settings.seed
+    shape = (settings.sharpness, settings.reach, edge)
+    # Grids from detail that controls travel times to half the shortest wave that is admitted.
+    scales = (2 * math.pi / fresnel_wavenumber(waves[0], 2 * array.radius), math.pi / highest)
     match settings.name:
         case "pixel":
             return PixelGrid(start, region, bounds)
         case "filtered":
-            return PixelGrid(
-                start, region, bounds, partial(_filter, settings.sharpness, settings.reach, edge)
-            )
+            return PixelGrid(start, region, bounds, partial(_filter, *shape))
         case "fourier":
             return FourierNetwork(start, region, bounds, "gaussian", highest, seed=seed)
-        case "siren" if settings.siren == "original":
-            return Siren(start, region, bounds, seed=seed)
         case "siren":
-            return Siren(start, region, bounds, rescaled=True, wavenumber=0.5 * highest, seed=seed)
+            fitted, middle = settings.siren == "rescaled", 0.5 * highest
+            return Siren(
+                start, region, bounds, rescaled=fitted, wavenumber=middle if fitted else None, seed=seed
+            )
         case "multigrid":
-            return MultiGrid(start, region, bounds, coarsest, finest, seed=seed)
+            return MultiGrid(start, region, bounds, *scales, seed=seed)
         case "hybrid":
             return Hybrid(
-                start,
-                region,
-                bounds,
-                coarsest=coarsest,
-                finest=finest,
-                rescaled=True,
-                wavenumber=0.5 * highest,
-                seed=seed,
+                start, region, bounds, 0.5, *scales, rescaled=True, wavenumber=0.5 * highest, seed=seed
             )
     if settings.head == "linear":
-        return TailoredGrid(
-            start, region, bounds, tailored_spectrum(waves[0], settings.sharpness, settings.reach, edge)
-        )
+        return TailoredGrid(start, region, bounds, tailored_spectrum(waves[0], *shape))
+    adaptive = settings.tailoring == "measured"
     network = FourierNetwork(
-        start,
-        region,
-        bounds,
-        "tailored",
-        highest,
-        sharpness=settings.sharpness,
-        reach=settings.reach,
-        adaptive=settings.tailoring == "measured",
-        seed=seed,
+        start, region, bounds, "tailored", highest, None, *shape[:2], adaptive=adaptive, seed=seed
     )
     if settings.tailoring == "instrument":
-        spectrum = tailored_spectrum(waves[1], settings.sharpness, settings.reach, edge)
-        points = start.grid.points()[region]
-        weights = observed.weights[-1]
-        network.use(
-            instrument_features(spectrum, array, weights, waves[1], _some(points), network.n_features, seed)
-        )
+        points, spectrum = _some(start.grid.points()[region]), tailored_spectrum(waves[1], *shape)
+        weights, count = observed.weights[-1], network.n_features
+        network.use(instrument_features(spectrum, array, weights, waves[1], points, count, seed))
     return network
 
 

@@ -53,9 +53,14 @@ class ScheduleSettings(Section):
     max_solves: int | None = Field(
         None, ge=2, description="Factorisations of the wave operator in all, instead of iterations."
     )
-    optimizer: Literal["gauss-newton", "conjugate-gradients", "l-bfgs", "adam"] = "gauss-newton"
-    inner_iterations: int = Field(
-        5, ge=1, description="Conjugate-gradient steps in a Gauss-Newton update; Adam's steps in an update."
+    optimizer: Literal["auto", "gauss-newton", "conjugate-gradients", "l-bfgs", "adam"] = Field(
+        "auto", description="auto: Adam for networks, Gauss-Newton for the rest."
+    )
+    inner_iterations: int | None = Field(
+        None,
+        ge=1,
+        description="Steps that one solution of the wave equation serves: of conjugate gradients in Gauss-Newton "
+        "(none: 5), of Adam (none: 20).",
     )
     cutoff: float = Field(
         0.9, gt=0, le=2, description="Low-pass of the image, as a share of the diffraction limit."
@@ -147,6 +152,13 @@ class RunConfig(Section):
     misfit: MisfitSettings = MisfitSettings()
     grid: GridSettings = GridSettings()
     bounds: Bounds = Bounds()
+
+    @property
+    def is_network(self) -> bool:
+        """Whether a network makes the image."""
+        chosen = self.parameterization
+        linear = chosen.name == "tailored" and chosen.head == "linear"
+        return not (linear or chosen.name in ("pixel", "filtered"))
 
 
 def preset_names() -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from usct.inversion.tailoring import expected_envelope, measure
 from usct.medium import Medium
 from usct.misfit.spectra import LeastSquares
 from usct.parameterization.base import Parameterization
+from usct.parameterization.catalogue import trained
 from usct.reconstruction import Iterate, Reconstruction, Record, Status
 
 MAX_HALVINGS = 3
@@ -203,7 +204,8 @@ class Inversion:
         if status is Status.FINISHED and history:
             left = 100 * math.sqrt(history[-1].objective)
             message += f" {len(history)} updates; {left:.1f} % of the data's amplitude is left unexplained."
-        return Reconstruction(self._medium(), self.start, self._region, history, status, message)
+        field = trained(self.parameterization)
+        return Reconstruction(self._medium(), self.start, self._region, history, status, message, field=field)
 
     def _medium(self) -> Medium:
         with torch.no_grad():
