@@ -112,8 +112,7 @@ def build_inversion(
     start = _start(acquisition, config, observed, water, image)
     check_start(start, bounds.sound_speed)
     region = image.disc(radius, tuple(centre.tolist()))
-    # Outside the region there is water, whatever the start inside it.
-    background = replace(start, sound_speed=torch.where(region, start.sound_speed, water))
+    background = _surrounded(start, tuple(centre.tolist()), radius, water, float(observed.frequencies.min()))
     parameterization = choose_parameterization(config, background, region, observed, array, water)
     discretization = Discretization(
         grid.points_per_wavelength,
@@ -125,6 +124,21 @@ def build_inversion(
     )
     kernel = kernel_of(config, image.points()[region], observed, array)
     return Inversion(array, discretization, parameterization, _schedule(observed, config, kernel), image)
+
+
+def _surrounded(
+    start: Medium, centre: tuple[float, ...], radius: float, water: float, frequency: float
+) -> Medium:
+    """The start with water outside a radius [m], whatever it holds there.
+
+    Between the two lies a slope half of the longest wavelength wide: updates have no detail finer than half a
+    wavelength, and could never remove an edge.
+    """
+    offset = start.grid.points() - torch.tensor(centre, dtype=torch.float64)
+    depth = (radius - torch.linalg.vector_norm(offset, dim=-1)) * 2 * frequency / water
+    share = torch.sin(0.5 * torch.pi * depth.clamp(0, 1)).square()
+    slowness = (1 - share) / water + share / start.sound_speed
+    return replace(start, sound_speed=1.0 / slowness)
 
 
 def _start(

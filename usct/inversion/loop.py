@@ -58,6 +58,7 @@ class Inversion:
         self.grid = grid
         self.start = self._medium()
         self._region = parameterization.free_cells(grid)
+        self._unfitted: torch.Tensor | None = None
         self._last = self._fresh()
 
     def run(self, observed: Spectra, state: State | None = None) -> Reconstruction:
@@ -92,7 +93,9 @@ class Inversion:
                     yield self._iterate(state)
             except NotFiniteError as error:
                 return self._finish(Status.NOT_FINITE, f" {error}")
-            state = replace(state, stage=state.stage + 1, iteration=0, memory={}, done=False, opening=None)
+            state = replace(
+                state, stage=state.stage + 1, iteration=0, memory={}, done=False, opening=None, unfitted=None
+            )
         return self._finish(Status.FINISHED)
 
     def _stage(self, observed: Spectra, state: State, clock: float) -> Generator[State, None, None]:
@@ -105,6 +108,7 @@ class Inversion:
         objective = self._objective(stage, observed, speeds)
         optimizer = optimizer_for(stage)
         optimizer.restore(state.memory)
+        self._unfitted = state.unfitted
         opened_with, solved_before = _solves(state, len(stage.frequencies))
         point = objective.at(self.parameterization.vector())
         if not _is_finite(point):
@@ -131,7 +135,14 @@ class Inversion:
             done = settled or objective.n_left == 0 or iteration + 1 == stage.n_iterations
             history = (*state.history, record)
             state = State(
-                state.stage, iteration + 1, self._field(), optimizer.memory(), history, done, speeds
+                state.stage,
+                iteration + 1,
+                self._field(),
+                optimizer.memory(),
+                history,
+                done,
+                speeds,
+                self._unfitted,
             )
             yield state
             if done:
@@ -149,7 +160,9 @@ class Inversion:
             image = self._medium().sound_speed.cpu()
             envelope = expected_envelope(image, self.grid.spacing, water, 2 * math.pi / wave)
             cutoff = 2 * stage.cutoff * wave
-            tailoring = measure(point, self.grid, self._region, envelope, cutoff, seed=iteration)
+            tailoring, self._unfitted = measure(
+                point, self.grid, self._region, envelope, cutoff, iteration, self._unfitted
+            )
         self.parameterization.retailor(tailoring)
         return point.again()
 

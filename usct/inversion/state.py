@@ -21,6 +21,7 @@ class State:
         done: Whether the stage has ended, early or not.
         opening: Lowest and highest sound speed at the start of the stage, which its forward models are made for
             [m/s]; none before it.
+        unfitted: Share of each band of wavenumbers that the stage's steps have not fitted yet, where it is known.
     """
 
     stage: int
@@ -30,6 +31,7 @@ class State:
     history: tuple[Record, ...]
     done: bool
     opening: tuple[float, float] | None = None
+    unfitted: torch.Tensor | None = None
 
     def arrays(self) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         """The state as arrays and texts, for a checkpoint."""
@@ -41,6 +43,8 @@ class State:
             )
         if self.opening is not None:
             arrays["opening"] = torch.tensor(self.opening, dtype=torch.float64)
+        if self.unfitted is not None:
+            arrays["unfitted"] = self.unfitted
         stages = "\n".join(record.stage for record in self.history)
         return arrays, {
             "stage": str(self.stage),
@@ -72,4 +76,5 @@ class State:
             tuple(history),
             texts["done"] == "1",
             None if opening is None else (opening[0], opening[1]),
+            arrays.get("unfitted"),
         )

@@ -23,7 +23,16 @@ N_PROBES = 1
 LEAST_GAIN = 1e-4
 """Bands with less than this share of the largest gain are not seen."""
 
-LEAST_ENVELOPE = 0.1
+LEAST_FREEDOM = 0.05
+"""Share of the data that always counts as free to show noise."""
+
+LEAST_PAIRS = 100
+"""Pairs of elements used both ways that are needed to tell the noise."""
+
+UNEXPLAINED = 0.3
+"""Share of the misfit that counts as noise at least, because models have errors that are reciprocal."""
+
+LEAST_ENVELOPE = 0.3
 """Standard deviation expected where only water is seen, as a share of that in tissue."""
 
 SATURATION = 0.3
@@ -96,8 +105,14 @@ class BandSpectra:
 
 
 def measure(
-    point: Point, image: Grid, region: torch.Tensor, envelope: torch.Tensor, cutoff: float, seed: int
-) -> Tailoring:
+    point: Point,
+    image: Grid,
+    region: torch.Tensor,
+    envelope: torch.Tensor,
+    cutoff: float,
+    seed: int,
+    unfitted: torch.Tensor | None = None,
+) -> tuple[Tailoring, torch.Tensor]:
     """Measure what the data say about the change that the image still lacks.
 
     Args:
@@ -107,19 +122,28 @@ def measure(
         envelope: Where change is expected, see `expected_envelope`, shape image.shape.
         cutoff: Highest object wavenumber to admit [rad/m].
         seed: Of the random probes.
+        unfitted: Share of each band's coefficients that no earlier step fitted to these data; None for all.
+
+    Returns:
+        The tailoring, and what will be unfitted after a step with it.
     """
     derivative = ImageDerivative(point, image, region.double())
     bands = band_spectra(derivative, region, cutoff, seed)
     n_data = sum(2 * int((residual.weights > 0).sum()) for residual in point.residuals)
-    # What a datum is off by on average is an upper limit of the noise, model errors included. It falls from
-    # update to update, so that bands open when the image has become good enough for them to matter.
-    noise = 2 * point.value / n_data
+    unfitted = torch.ones_like(bands.centres) if unfitted is None else unfitted
     weight = _taper(region).square()
     share = float((weight * envelope.square()).sum() / weight.sum())
-    prior = _prior(bands, noise) / share
-    return Tailoring(
-        RadialSpectrum(bands.centres, share * bands.gain), _cut(bands.centres, prior, cutoff), noise, envelope
+    n_fitted = share / bands.cover * float((bands.n_modes * (1 - unfitted)).sum())
+    noise = _noise(point, 2 * point.value / max(n_data - n_fitted, LEAST_FREEDOM * n_data))
+    prior = _prior(bands, noise)
+    unfitted = unfitted * noise / (bands.gain * prior + noise)
+    tailoring = Tailoring(
+        RadialSpectrum(bands.centres, share * bands.gain),
+        _cut(bands.centres, prior / share, cutoff),
+        noise,
+        envelope,
     )
+    return tailoring, unfitted
 
 
 def expected_envelope(image: torch.Tensor, spacing: float, water: float, width: float) -> torch.Tensor:
@@ -193,6 +217,47 @@ def _taper(region: torch.Tensor) -> torch.Tensor:
     """Smooth window inside a region, from one in its middle to zero at its rim."""
     depth = torch.from_numpy(distance_transform_edt(region.numpy()))
     return torch.sin(0.5 * math.pi * (depth / (0.75 * depth.max().clamp(min=1))).clamp(max=1)) ** 2
+
+
+def _noise(point: Point, misfit: float) -> float:
+    """Variance of the noise in one real datum, model errors included.
+
+    What a datum is off by is an upper limit. It falls from update to update, so that bands open when the image has
+    become good enough for them to matter. Where pairs of elements were used both ways, what differs between the
+    two is noise for certain, and the limit can be taken less strictly: much of the rest is still to be explained.
+
+    Args:
+        point: Where the inversion stands.
+        misfit: Mean square of a real datum's residual, per degree of freedom that is left.
+    """
+    certain = reciprocity_noise(point)
+    return misfit if certain is None else min(misfit, max(certain, UNEXPLAINED * misfit))
+
+
+def reciprocity_noise(point: Point) -> float | None:
+    """Variance of one real datum from pairs of elements that were used both ways; None if there are too few.
+
+    Predictions are symmetric, so that the difference between the residuals of a pair's two directions, each over
+    its own source and receive weight, holds nothing of the medium.
+    """
+    total, count = 0.0, 0
+    for residual, linearized in zip(point.residuals, point.linearizations, strict=True):
+        array = linearized.array
+        n = len(array.positions)
+        where = (array.transmits[:, None], array.receives[None, :])
+        gain = (residual.source * residual.receive).cpu()
+        scale = torch.zeros(n, n, dtype=torch.float64).index_put_(where, gain.abs().square().double())
+        usable = (scale > 0).index_put_(where, (residual.weights > 0).cpu() & (gain.abs() > 0))
+        ratio = torch.where(gain.abs() > 0, residual.difference.cpu() / gain, 0)
+        rest = torch.zeros(n, n, dtype=gain.dtype).index_put_(where, ratio)
+        weight = torch.zeros(n, n, dtype=torch.float64).index_put_(where, residual.weights.cpu().double())
+        both = (usable & usable.T).triu(1)
+        spread = 1 / scale[both] + 1 / scale.T[both]
+        energy = (rest - rest.T)[both].abs().square() / spread
+        total += float((0.5 * (weight + weight.T)[both] * energy).sum())
+        count += int(both.sum())
+    # The objective averages over frequencies; a complex datum is two real ones.
+    return 0.5 * total / count / len(point.residuals) if count >= LEAST_PAIRS else None
 
 
 def _prior(bands: BandSpectra, noise: float) -> torch.Tensor:
