@@ -19,6 +19,24 @@ DEFAULT_PRESET = "breast"
 Speed = Annotated[float, Field(gt=300, lt=6000)]
 
 
+ALIASES = {
+    "r0": "pixel",
+    "grid": "pixel",
+    "r1": "filtered",
+    "r2": "fourier",
+    "gaussian": "fourier",
+    "r3": "tailored",
+    "ktff": "tailored",
+    "r4": "siren",
+    "inr": "siren",
+    "r5": "multigrid",
+    "mpe": "multigrid",
+    "r6": "hybrid",
+    "ig": "hybrid",
+}
+"""Other names of representations."""
+
+
 class Section(BaseModel):
     """A group of settings; unknown keys are errors."""
 
@@ -95,6 +113,11 @@ class ParameterizationSettings(Section):
     )
     learning_rate: float = Field(1e-3, gt=0, description="Of Adam.")
     seed: int = Field(0, ge=0, description="Of random features and weights.")
+
+    @field_validator("name", mode="before")
+    @classmethod
+    def _known_by(cls, name: object) -> object:
+        return ALIASES.get(name.lower(), name.lower()) if isinstance(name, str) else name
 
 
 class MisfitSettings(Section):

@@ -66,6 +66,14 @@ def reconstruct(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="One setting over both; repeatable."),
     ] = None,
+    parameterization: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What makes the image: pixel, filtered, fourier, tailored (the default; no knobs), siren, multigrid "
+            "or hybrid. See 'usct compare'.",
+        ),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:0.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the checkpoint of a cancelled run.")
@@ -81,9 +89,12 @@ def reconstruct(
 
       usct reconstruct scan.h5 -o result.h5
       usct reconstruct scan.h5 -o result.h5 --preset breast --set schedule.iterations=3 --device cuda:0
+      usct reconstruct scan.h5 -o result.h5 --parameterization siren
       usct reconstruct scan.h5 -o result.h5 --resume
     """
     overrides = list(settings or [])
+    if parameterization is not None:
+        overrides.append(f"parameterization.name={parameterization}")
     if device is not None:
         overrides.append(f"device={device}")
     return run(Job(scan, output, preset, config, overrides, truth, resume, quiet))
@@ -154,6 +165,8 @@ def _summarise(
     typer.echo(result.message)
     rows = [("Time", f"{duration(seconds)}, {len(result.history)} iterations")]
     rows += list(scores.rows()) if scores is not None else []
+    if "warning" in result.provenance:
+        rows.append(("Warning", result.provenance["warning"]))
     rows += [("Result", str(job.output)), ("Figure", str(job.figure))]
     print_rows(rows + [("Note", note) for note in scan.notes])
     typer.echo(RESEARCH_USE_ONLY)
