@@ -61,13 +61,13 @@ CONDITIONS = {
 
 
 def scan_of(seed: int) -> Acquisition:
-    """Noise-free traces of a breast phantom in a ring of 64 elements, made once and kept."""
+    """Noise-free traces of a breast phantom in a ring of 128 elements, made once and kept."""
     path = FOLDER / f"scan{seed}.h5"
     if not path.exists():
         FOLDER.mkdir(parents=True, exist_ok=True)
         made = phantom.make("breast", seed=seed, spacing=0.5e-3)
         settings = Settings(spacing=0.55e-3, snr_db=None, seed=seed, sampling_frequency=2.5e6)
-        io.save(simulate(made.medium, TransducerArray.ring(64, 110e-3), settings), path)
+        io.save(simulate(made.medium, TransducerArray.ring(128, 110e-3), settings), path)
     scan = io.load(path)
     assert isinstance(scan, Acquisition)
     return scan
