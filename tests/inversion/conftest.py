@@ -11,6 +11,7 @@ from usct.inversion.loop import Inversion
 from usct.inversion.schedule import Stage
 from usct.medium import Medium
 from usct.misfit.selection import select
+from usct.parameterization.base import Parameterization
 from usct.parameterization.pixel import PixelGrid
 from usct.phantom import Phantom
 
@@ -43,8 +44,17 @@ def pixel_grid() -> PixelGrid:
 
 
 def inversion(
-    array: TransducerArray, stages: tuple[Stage, ...], expected: tuple[float, float] = (1480.0, 1580.0)
+    array: TransducerArray,
+    stages: tuple[Stage, ...],
+    expected: tuple[float, float] = (1480.0, 1580.0),
+    parameterization: Parameterization | None = None,
 ) -> Inversion:
-    """An inversion from water, with exact products."""
+    """An inversion from water, with exact products; of pixels by default."""
     discretization = Discretization(5.0, expected, WATER, 8, storage=torch.complex128)
-    return Inversion(array, discretization, pixel_grid(), stages, IMAGE)
+    return Inversion(array, discretization, parameterization or pixel_grid(), stages, IMAGE)
+
+
+def error(medium: Medium, truth: Medium) -> float:
+    """Root mean square error of the sound speed in the middle of the image [m/s]."""
+    difference = medium.sound_speed - truth.resampled(IMAGE).sound_speed
+    return float(difference[IMAGE.disc(30e-3)].square().mean().sqrt())

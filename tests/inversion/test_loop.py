@@ -5,16 +5,16 @@ import dataclasses
 import pytest
 import torch
 
-from tests.inversion.conftest import FREQUENCIES, IMAGE, WATER, inversion
+from tests.inversion.conftest import FREQUENCIES, IMAGE, WATER, error, inversion
 from usct import api
 from usct.inversion import loop
 from usct.inversion.objective import Objective
-from usct.inversion.schedule import Stage, continuation
+from usct.inversion.schedule import Stage, continuation, within_budget
 from usct.inversion.state import State
 from usct.medium import Medium
 from usct.misfit.selection import select
 from usct.phantom import Phantom
-from usct.reconstruction import Status
+from usct.reconstruction import Record, Status
 
 OPTIMIZERS = ("gauss-newton", "conjugate-gradients", "l-bfgs")
 
@@ -22,11 +22,6 @@ OPTIMIZERS = ("gauss-newton", "conjugate-gradients", "l-bfgs")
 def schedule(optimizer: str = "gauss-newton", n_iterations: int = 2) -> tuple[Stage, ...]:
     template = Stage((1.0,), optimizer=optimizer, n_inner=3, tolerance=1e-6)
     return continuation(FREQUENCIES, n_iterations, None, template)
-
-
-def error(medium, truth) -> float:
-    difference = medium.sound_speed - truth.resampled(IMAGE).sound_speed
-    return float(difference[IMAGE.disc(30e-3)].square().mean().sqrt())
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -63,6 +58,7 @@ def test_a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one(scan, observed
     resumed = inversion(scan.array, stages, expected).run(observed, state)
     assert torch.equal(resumed.medium.sound_speed, whole.medium.sound_speed)
     assert [r.objective for r in resumed.history] == [r.objective for r in whole.history]
+    assert [r.n_solves for r in resumed.history] == [r.n_solves for r in whole.history]
     assert resumed.status is whole.status is Status.FINISHED
 
 
@@ -139,6 +135,43 @@ def test_a_step_that_overshoots_is_shortened(scan, observed, monkeypatch):
     assert result.history[0].n_solves > plain.history[0].n_solves, "shorter steps must have been tried"
     assert result.history[0].step < 4 * plain.history[0].step
     assert error(result.medium, scan.truth) < error(result.start, scan.truth)
+
+
+def spent(history: list[Record]) -> list[int]:
+    """Factorisations that each stage took."""
+    last = {record.stage: record.n_solves for record in history}
+    totals = [0, *last.values()]
+    return [b - a for a, b in zip(totals, totals[1:], strict=False)]
+
+
+@pytest.mark.parametrize("factor", [1, 6], ids=["plain", "overshooting"])
+@pytest.mark.parametrize(("budget", "shares"), [(6, [2, 4]), (11, [4, 7])])
+def test_a_budget_is_never_exceeded_and_spent_but_for_what_makes_no_update(
+    scan, observed, monkeypatch, budget, shares, factor
+):
+    """A stage of one frequency, then one of two, whose updates cost two factorisations each."""
+    template = Stage((1.0,), optimizer="conjugate-gradients")
+    stages = (
+        dataclasses.replace(template, frequencies=FREQUENCIES[:1]),
+        dataclasses.replace(template, frequencies=FREQUENCIES),
+    )
+    stages, chosen = within_budget(stages, budget), type(loop.optimizer_for(template))
+    step = chosen.step
+    monkeypatch.setattr(chosen, "step", lambda *words: factor * step(*words))
+    iterates = list(inversion(scan.array, stages).iterate(observed))
+    history = [iterate.record for iterate in iterates]
+    for stage, share, used in zip(stages, shares, spent(history), strict=True):
+        assert stage.max_solves == share
+        assert share - len(stage.frequencies) < used <= share
+    assert history[-1].n_solves <= budget
+    planned = sum(stage.n_iterations for stage in stages)
+    if factor == 1:
+        assert [record.step > 0 for record in history] == [True] * planned
+    elif budget > 6:
+        assert len(history) < planned, "shorter steps must have been tried"
+    state = State.from_arrays(iterates[0].arrays, iterates[0].texts)
+    resumed = inversion(scan.array, stages).run(observed, state)
+    assert [r.n_solves for r in resumed.history] == [r.n_solves for r in history]
 
 
 def test_bounds_hold_after_every_update(scan, observed):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from usct.inversion.schedule import Stage, continuation
+from usct.inversion.schedule import Stage, continuation, within_budget
 
 TEMPLATE = Stage((1.0,), optimizer="l-bfgs", cutoff=0.8)
 
@@ -52,3 +52,32 @@ def test_work_grows_with_frequency_and_inner_steps():
     low, high = Stage((1e5,)), Stage((2e5,))
     assert high.work > 2 * low.work
     assert Stage((1e5,), optimizer="l-bfgs").work < low.work < Stage((1e5,), n_inner=9).work
+
+
+@pytest.mark.parametrize(
+    ("counts", "budget", "shares", "updates"),
+    [
+        ((1, 1, 1), 6, [2, 2, 2], [1, 1, 1]),
+        ((1, 1, 1), 14, [5, 5, 4], [4, 4, 3]),
+        ((1, 2), 6, [2, 4], [1, 1]),
+        ((1, 2), 8, [3, 5], [2, 1]),
+        ((3,), 10, [10], [2]),
+    ],
+)
+def test_a_budget_is_shared_out_so_that_each_stage_can_spend_its_part(counts, budget, shares, updates):
+    schedule = tuple(Stage(tuple(1e5 * (n + 1) for n in range(count))) for count in counts)
+    stages = within_budget(schedule, budget)
+    assert [stage.max_solves for stage in stages] == shares
+    assert sum(shares) == budget
+    assert [stage.n_iterations for stage in stages] == updates
+    assert all(stage.tolerance == 0 for stage in stages), "or small gains would leave some of it unspent"
+    assert [stage.frequencies for stage in stages] == [stage.frequencies for stage in schedule]
+
+
+@pytest.mark.parametrize(("counts", "least"), [((1, 1, 1), 6), ((1, 2), 6), ((4,), 8)])
+def test_too_small_a_budget_is_refused_with_the_least_that_will_do(counts, least):
+    schedule = tuple(Stage(tuple(1e5 * (n + 1) for n in range(count))) for count in counts)
+    with pytest.raises(ValueError, match=f"budget of {least - 1} .*give at least {least},") as caught:
+        within_budget(schedule, least - 1)
+    assert "\n" not in str(caught.value)
+    assert all(stage.n_iterations >= 1 for stage in within_budget(schedule, least))

@@ -103,17 +103,20 @@ def within_budget(schedule: Schedule, max_solves: int) -> Schedule:
     Raises:
         ValueError: If a stage could not make a single update.
     """
-    least = sum(2 * len(stage.frequencies) for stage in schedule)
-    if max_solves < least:
+    n_frequencies = sum(len(stage.frequencies) for stage in schedule)
+    each, rest = divmod(max_solves, n_frequencies)
+    if each < 2:
         raise ValueError(
-            f"a budget of {max_solves} factorisations is too small for {len(schedule)} stages; give at least {least}, "
-            "or fewer frequencies"
+            f"a budget of {max_solves} factorisations is too small for {len(schedule)} stages; give at least "
+            f"{2 * n_frequencies}, or fewer frequencies"
         )
     stages = []
-    for number, stage in enumerate(schedule):
-        share = max_solves // len(schedule) + (number < max_solves % len(schedule))
-        updates = max(1, share // len(stage.frequencies) - 1)
-        stages.append(replace(stage, n_iterations=updates, max_solves=share, tolerance=0.0))
+    for stage in schedule:
+        count = len(stage.frequencies)
+        more = min(rest, count)
+        rest -= more
+        share = each * count + more
+        stages.append(replace(stage, n_iterations=share // count - 1, max_solves=share, tolerance=0.0))
     return tuple(stages)
 
 
