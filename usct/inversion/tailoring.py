@@ -26,6 +26,9 @@ LEAST_GAIN = 1e-4
 LEAST_FREEDOM = 0.05
 """Share of the data that always counts as free to show noise."""
 
+EDGE = 0.05
+"""Half the width of the cutoff's edge, as a share of the cutoff."""
+
 LEAST_PAIRS = 100
 """Pairs of elements used both ways that are needed to tell the noise."""
 
@@ -120,7 +123,7 @@ def measure(
         image: Grid of the image.
         region: Where the image may change, boolean of image.shape.
         envelope: Where change is expected, see `expected_envelope`, shape image.shape.
-        cutoff: Highest object wavenumber to admit [rad/m].
+        cutoff: Highest object wavenumber to admit, where half the prior is left [rad/m].
         seed: Of the random probes.
         unfitted: Share of each band's coefficients that no earlier step fitted to these data; None for all.
 
@@ -128,18 +131,20 @@ def measure(
         The tailoring, and what will be unfitted after a step with it.
     """
     derivative = ImageDerivative(point, image, region.double())
-    bands = band_spectra(derivative, region, cutoff, seed)
+    bands = band_spectra(derivative, region, (1 + EDGE) * cutoff, seed)
     n_data = sum(2 * int((residual.weights > 0).sum()) for residual in point.residuals)
     unfitted = torch.ones_like(bands.centres) if unfitted is None else unfitted
     weight = _taper(region).square()
     share = float((weight * envelope.square()).sum() / weight.sum())
     n_fitted = share / bands.cover * float((bands.n_modes * (1 - unfitted)).sum())
     noise = _noise(point, 2 * point.value / max(n_data - n_fitted, LEAST_FREEDOM * n_data))
-    prior = _prior(bands, noise)
+    # A cosine edge about the cutoff, as for pixels: a sharp one would ring.
+    passed = 0.5 - 0.5 * torch.sin(0.5 * math.pi * ((bands.centres / cutoff - 1) / EDGE).clamp(-1, 1))
+    prior = passed * _prior(bands, noise)
     unfitted = unfitted * noise / (bands.gain * prior + noise)
     tailoring = Tailoring(
         RadialSpectrum(bands.centres, share * bands.gain),
-        _cut(bands.centres, prior / share, cutoff),
+        _cut(bands.centres, prior / share, (1 + EDGE) * cutoff),
         noise,
         envelope,
     )
