@@ -16,6 +16,7 @@ from usct.parameterization.features import instrument_features, instrument_share
 from usct.parameterization.fourier import FourierNetwork
 from usct.parameterization.hybrid import Hybrid
 from usct.parameterization.multigrid import MultiGrid
+from usct.parameterization.network import require_resolved
 from usct.parameterization.pixel import PixelGrid
 from usct.parameterization.siren import Siren
 from usct.parameterization.spectrum import RadialSpectrum, fresnel_wavenumber, tailored_spectrum
@@ -111,6 +112,8 @@ def _build(
                 start, region, bounds, 0.5, *scales, rescaled=True, wavenumber=0.5 * highest, seed=seed
             )
     if settings.head == "linear":
+        # What the last stage will need: better refused now than after the first ones have run.
+        require_resolved(start.grid, highest)
         return TailoredGrid(start, region, bounds, tailored_spectrum(waves[0], *shape))
     adaptive = settings.tailoring == "measured"
     network = FourierNetwork(

@@ -147,3 +147,12 @@ def test_retailoring_leaves_the_image_unchanged(scan, observed, monkeypatch, mak
     # Networks compute in single precision: 5e-7 of a change of 60 m/s, and a few sums of such.
     assert max(changes) < (1e-9 if isinstance(parameterization, TailoredGrid) else 3e-4), changes
     assert not torch.equal(kernels[0], kernels[-1]), "or there was nothing to hide"
+
+
+def test_a_cutoff_beyond_the_diffraction_limit_asks_for_nothing_beyond_it(scan, observed):
+    """Twice the limit lies beyond what the image grid holds, but no data tell of such detail."""
+    stage = replace(LINEAR, frequencies=FREQUENCIES[1:], n_iterations=1, cutoff=2.0)
+    assert 2 * stage.cutoff * wave(FREQUENCIES[1]) > math.pi / IMAGE.spacing
+    result = inversion(scan.array, (stage,), parameterization=tailored_grid()).run(observed)
+    assert result.status is Status.FINISHED
+    assert error(result.medium, scan.truth) < 0.5 * error(result.start, scan.truth)

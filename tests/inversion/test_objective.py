@@ -105,7 +105,7 @@ def test_each_optimizer_descends(objective, name):
     assert values[-1] < (0.1 if name == "gauss-newton" else 0.3) * values[0]
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", (*OPTIMIZERS, "adam"))
 def test_memory_restores_the_next_step_exactly(objective, name):
     def precondition(vector):
         return objective.parameterization.precondition(vector, 600.0)

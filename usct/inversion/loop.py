@@ -159,7 +159,7 @@ class Inversion:
         else:
             image = self._medium().sound_speed.cpu()
             envelope = expected_envelope(image, self.grid.spacing, water, 2 * math.pi / wave)
-            cutoff = 2 * stage.cutoff * wave
+            cutoff = 2 * min(stage.cutoff, 1.0) * wave  # beyond the diffraction limit nothing is seen
             tailoring, self._unfitted = measure(
                 point, self.grid, self._region, envelope, cutoff, iteration, self._unfitted
             )
