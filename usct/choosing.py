@@ -10,6 +10,7 @@ from usct.config import RunConfig
 from usct.errors import InputError
 from usct.grid import Grid
 from usct.inversion.schedule import Kernel
+from usct.inversion.tailoring import EDGE
 from usct.medium import Medium
 from usct.parameterization.base import Parameterization
 from usct.parameterization.features import instrument_features, instrument_share
@@ -113,7 +114,7 @@ def _build(
             )
     if settings.head == "linear":
         # What the last stage will need: better refused now than after the first ones have run.
-        require_resolved(start.grid, highest)
+        require_resolved(start.grid, highest * (1 + EDGE if settings.tailoring == "measured" else 1))
         return TailoredGrid(start, region, bounds, tailored_spectrum(waves[0], *shape))
     adaptive = settings.tailoring == "measured"
     network = FourierNetwork(

@@ -12,7 +12,7 @@ from tests.theory.conftest import Linearized, linearized
 from tests.theory.ring import BOUNDS, Ring, Tangent, dense, derivative, with_residuals
 from usct.inversion.objective import Objective, Point
 from usct.inversion.optimizers import GaussNewton
-from usct.inversion.tailoring import UNEXPLAINED, _taper, band_spectra, measure
+from usct.inversion.tailoring import EDGE, UNEXPLAINED, _taper, band_spectra, measure
 from usct.parameterization.spectrum import RadialSpectrum, Tailoring, lattice_wavenumbers
 from usct.parameterization.tailored import TailoredGrid
 
@@ -113,11 +113,16 @@ def one_way(at: Point) -> Point:
 def found_in_draws(
     probed: Linearized, loudness: float, shown: Callable[[Point], Point] = lambda at: at
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Noise of every draw over the true one; mean prior over the true one, and true signal to noise, by band."""
+    """Noise of every draw over the true one; mean prior over the true one, and true signal to noise, by band.
+
+    Bands are those that the cutoff's edge leaves as they are.
+    """
     sigma, generator = deviation(probed, loudness), torch.Generator().manual_seed(1)
     points = [shown(noisy(probed, draw(probed.ring, generator), sigma, generator)) for _ in range(N_DRAWS)]
     found = [measured(probed, at, seed) for seed, at in enumerate(points)]
     true_noise, centres = scale(probed) * sigma**2, found[0].gain.wavenumbers
+    half = 0.5 * float(centres[1] - centres[0])
+    centres = centres[centres + half < (1 - EDGE) * 2 * CUTOFF * probed.ring.wave]
     truth = known_prior(probed.ring)(centres)
     prior = torch.stack([f.prior(centres) for f in found]).mean(dim=0)
     gain = torch.stack([f.gain(centres) for f in found]).mean(dim=0)
@@ -156,6 +161,16 @@ def test_without_such_pairs_the_unexplained_counts_as_noise(middling):
     assert float(prior.max()) < 1.5, prior
     assert float(prior[ratio > 5].min()) > 1 / 1.5, prior
     assert float(prior[ratio < 1.5].max()) < 0.6, prior
+
+
+def test_nothing_is_expected_beyond_the_cutoffs_edge(middling):
+    cutoff, generator = 2 * CUTOFF * middling.ring.wave, torch.Generator().manual_seed(1)
+    found = measured(middling, noisy(middling, draw(middling.ring, generator), 1e-4, generator), 0)
+    wavenumbers = torch.linspace(0, 2 * cutoff, 400, dtype=torch.float64)
+    beyond = found.prior(wavenumbers)[wavenumbers > (1 + EDGE) * cutoff]
+    assert found.prior.highest > 0.5 * cutoff
+    assert float(beyond.max()) == 0.0
+    assert found.prior.highest < (1 + EDGE) * cutoff
 
 
 def tailored_point(probed: Linearized, at: Point, tailoring: Tailoring) -> tuple[TailoredGrid, Point]:

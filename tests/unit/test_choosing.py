@@ -140,6 +140,15 @@ def test_what_the_image_grid_cannot_hold_is_one_sentence(words):
     assert ". " not in sentence
 
 
+def test_a_measured_kernel_has_room_for_its_edge():
+    """A grid that holds the cutoff to the bit, but not the soft edge about it."""
+    spacing = math.pi / (0.9 * 2 * WAVE)
+    grid = Grid.covering(36e-3, spacing)
+    assert isinstance(chosen("tailored tailoring=analytic", grid=grid), TailoredGrid)
+    with pytest.raises(InputError, match="finer image grid"):
+        chosen("tailored", grid=grid)
+
+
 def test_a_network_smaller_than_what_the_data_tell_is_warned_of():
     region = FINE.disc(RADIUS)
     small = FourierNetwork(start(), region, (1400.0, 1700.0), n_features=8, n_hidden=4)
