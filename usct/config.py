@@ -92,7 +92,7 @@ class ParameterizationSettings(Section):
     """What the image is made of."""
 
     name: Literal["pixel", "filtered", "fourier", "tailored", "siren", "multigrid", "hybrid"] = Field(
-        "tailored",
+        "pixel",
         description="Pixels; pixels with a Fourier filter; Gaussian Fourier features and a network; Fourier features "
         "tailored to the waves; SIREN; grids of several resolutions; grids and sines.",
     )

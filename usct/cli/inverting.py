@@ -70,8 +70,8 @@ def reconstruct(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="What makes the image: pixel, filtered, fourier, tailored (the default; no knobs), siren, multigrid "
-            "or hybrid. See 'usct compare'.",
+            help="What makes the image: pixel (the default), filtered, fourier, tailored (for noisy data), siren, "
+            "multigrid or hybrid. See 'usct compare'.",
         ),
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:0.")] = None,
