@@ -42,8 +42,8 @@ class Scores:
         n_cells: Number of cells compared.
         n_cells_interior: Number of cells deeper than 3 mm.
         start_rmse: Root-mean-square error of the start model [m/s].
-        rmse_resolved: Root-mean-square error against the truth without detail that the highest frequency
-            cannot resolve [m/s].
+        rmse_resolved: Root-mean-square error in detail that the highest frequency can resolve: image and truth
+            are compared without finer detail [m/s].
         rmse_unresolved: What leaving out that detail costs: the truth without it against the truth [m/s].
     """
 
@@ -105,8 +105,8 @@ def evaluate(
         truth: The medium that made the data.
         start: The model the reconstruction started from, if its score is wanted.
         speed_range: Lowest and highest sound speed of the dynamic range [m/s].
-        highest_frequency: Of the data [Hz]. If given, the image is also compared with the truth low-passed,
-            in slowness, at RESOLVED_SHARE of the diffraction limit.
+        highest_frequency: Of the data [Hz]. If given, image and truth are also compared after a low-pass of
+            their slowness at RESOLVED_SHARE of the diffraction limit.
 
     Returns:
         The scores; NaN if the truth holds no object.
@@ -128,7 +128,10 @@ def evaluate(
     inside = mask.numpy()
     error = (got - expected)[inside]
     rmse = _root_mean_square(error)
-    resolved = expected if highest_frequency is None else _without_fine_detail(truth, highest_frequency)
+    coarse, coarse_truth = got, expected
+    if highest_frequency is not None:
+        cutoff = RESOLVED_SHARE * 4 * math.pi * highest_frequency / float(expected.flat[0])
+        coarse, coarse_truth = (_without_fine_detail(v, truth.grid.spacing, cutoff) for v in (got, expected))
     return Scores(
         rmse=rmse,
         mae=float(np.abs(error).mean()) if error.size else math.nan,
@@ -143,10 +146,12 @@ def evaluate(
         start_rmse=math.nan
         if start is None
         else _root_mean_square((_speeds(start, truth) - expected)[inside]),
-        rmse_resolved=math.nan if highest_frequency is None else _root_mean_square((got - resolved)[inside]),
+        rmse_resolved=math.nan
+        if highest_frequency is None
+        else _root_mean_square((coarse - coarse_truth)[inside]),
         rmse_unresolved=math.nan
         if highest_frequency is None
-        else _root_mean_square((resolved - expected)[inside]),
+        else _root_mean_square((coarse_truth - expected)[inside]),
     )
 
 
@@ -155,12 +160,11 @@ def _speeds(medium: Medium, truth: Medium) -> NDArray[np.float64]:
     return medium.resampled(truth.grid).sound_speed.detach().cpu().double().numpy()
 
 
-def _without_fine_detail(truth: Medium, frequency: float) -> NDArray[np.float64]:
-    """Sound speed of the truth without detail that waves of a frequency cannot resolve."""
-    slowness = 1.0 / truth.sound_speed.double()
+def _without_fine_detail(speed: NDArray[np.float64], spacing: float, cutoff: float) -> NDArray[np.float64]:
+    """Sound speed without the wavenumbers of its slowness beyond a cutoff [rad/m]."""
+    slowness = torch.from_numpy(1.0 / speed)
     water = float(slowness.flatten()[0])
-    cutoff = RESOLVED_SHARE * 2 * (2 * math.pi * frequency * water)
-    return (1.0 / (water + low_pass(slowness - water, truth.grid.spacing, cutoff))).numpy()
+    return (1.0 / (water + low_pass(slowness - water, spacing, cutoff))).numpy()
 
 
 def _root_mean_square(error: NDArray[np.float64]) -> float:

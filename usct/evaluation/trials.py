@@ -21,7 +21,7 @@ class Mark:
         frequency: Highest frequency of the stage [Hz].
         residual: Amplitude of the residual relative to that of the stage's data [1].
         rmse: Root-mean-square error inside the object [m/s].
-        rmse_resolved: The same against the truth without detail that the data cannot resolve [m/s].
+        rmse_resolved: The same in detail that the data can resolve, see `evaluate` [m/s].
     """
 
     solves: int
