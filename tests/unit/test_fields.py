@@ -21,7 +21,7 @@ from tests.unit.field_cases import (
     speed,
     tailoring,
 )
-from usct.inversion.objective import _Tangent
+from usct.inversion.objective import Tangent
 from usct.parameterization.fourier import FourierNetwork
 from usct.parameterization.network import NetworkField
 from usct.parameterization.tailored import TailoredGrid
@@ -59,7 +59,7 @@ def test_fitted_to_takes_a_medium_over_inside_the_region(make):
 @every_field
 def test_a_trained_field_can_be_fitted_after_it_was_differentiated(make):
     field = make()
-    _Tangent(of_vector(field, OTHER), field.vector())
+    Tangent(of_vector(field, OTHER), field.vector())
     assert float((speed(field.fitted_to(blob(GRID))) - blob(GRID).sound_speed)[REGION].abs().max()) < 1e-9
 
 
@@ -127,7 +127,7 @@ def test_derivative_by_taylor(make):
     field = disturbed(make())
     function, point = of_vector(field, OTHER), field.vector()
     direction = 1e-3 * (0.1 + point.abs()) * random_like(point.shape, 6, False)
-    slope = _Tangent(function, point).apply(direction)
+    slope = Tangent(function, point).apply(direction)
     # A whitened grid is all but linear; a step must be longer there for its curvature to show.
     start = 1.0 if isinstance(field, TailoredGrid) else 0.01
     assert_taylor(function, point, direction, slope, start)
@@ -136,12 +136,12 @@ def test_derivative_by_taylor(make):
 @every_field
 def test_products_in_both_directions_are_adjoint(make):
     field = disturbed(make())
-    tangent = _Tangent(of_vector(field, OTHER), field.vector())
+    tangent = Tangent(of_vector(field, OTHER), field.vector())
     change = random_like(field.vector().shape, 1, False)
     residual = random_like((OTHER.n_cells,), 2, False)
     assert_adjoint(tangent.apply, tangent.adjoint, change, residual, 1e-12, real=True)
     # A second time, when what belongs to the points comes from memory.
-    again = _Tangent(of_vector(field, OTHER), field.vector())
+    again = Tangent(of_vector(field, OTHER), field.vector())
     assert torch.equal(again.adjoint(residual), tangent.adjoint(residual))
 
 
@@ -153,7 +153,7 @@ def test_reverse_differentiation_agrees_with_the_products(make):
     (field(OTHER).sound_speed.reshape(-1) * weights).sum().backward()
     gradient = torch.cat([p.grad.reshape(-1) for p in field.parameters()])
     assert (
-        relative_error(_Tangent(of_vector(field, OTHER), field.vector()).adjoint(weights), gradient) < 1e-12
+        relative_error(Tangent(of_vector(field, OTHER), field.vector()).adjoint(weights), gradient) < 1e-12
     )
     assert all(float(p.grad.abs().max()) > 0 for p in field.parameters()), "all parameters take part"
 

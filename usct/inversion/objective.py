@@ -34,7 +34,7 @@ class Point:
     residuals: tuple[Residual, ...]
     linearizations: tuple[LinearizedForward, ...]
     objective: "Objective"
-    _tangents: dict[int, "_Tangent"] = field(default_factory=dict, repr=False, compare=False)
+    _tangents: dict[int, "Tangent"] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def solver_residual(self) -> float:
@@ -65,7 +65,7 @@ class Point:
     def apply(self, direction: torch.Tensor) -> list[torch.Tensor]:
         """Change of each frequency's residual for a change of the parameters, shape (tx, rx) each."""
         return [
-            self.change_data(number, self._tangent(number).apply(direction))
+            self.change_data(number, self.tangent(number).apply(direction))
             for number in range(len(self.residuals))
         ]
 
@@ -73,7 +73,7 @@ class Point:
         """Adjoint of `apply` in the weighted inner product, averaged over frequencies, shape (parameter,)."""
         total = torch.zeros_like(self.parameters)
         for number, change in enumerate(changes):
-            total += self._tangent(number).adjoint(self.sensitivity(number, change))
+            total += self.tangent(number).adjoint(self.sensitivity(number, change))
         return total / len(self.residuals)
 
     def change_data(self, number: int, change: torch.Tensor) -> torch.Tensor:
@@ -86,7 +86,7 @@ class Point:
 
     def cells(self, number: int) -> torch.Tensor:
         """Squared slowness of one frequency's free cells, shape (cell,) [s^2/m^2]."""
-        return self._tangent(number).value
+        return self.tangent(number).value
 
     def nearby(self, parameters: torch.Tensor) -> tuple[float, torch.Tensor]:
         """Value and gradient at other parameters, waves linearised about this point, the medium exact.
@@ -105,7 +105,8 @@ class Point:
         """The same point after the parameterization has been reshaped: no wave equation is solved."""
         return self.objective.describe(self.residuals, self.linearizations)
 
-    def _tangent(self, number: int) -> "_Tangent":
+    def tangent(self, number: int) -> "Tangent":
+        """Derivative of one frequency's squared slowness with respect to the parameters."""
         if number not in self._tangents:
             cells = self.linearizations[number].cells
             self._tangents[number] = self.objective.tangent(self.parameters, cells, number)
@@ -174,17 +175,17 @@ class Objective:
         with torch.no_grad():
             return self.parameterization(self.models[number].grid)
 
-    def tangent(self, parameters: torch.Tensor, cells: torch.Tensor, number: int) -> "_Tangent":
+    def tangent(self, parameters: torch.Tensor, cells: torch.Tensor, number: int) -> "Tangent":
         """Derivative of one frequency's squared slowness in some cells with respect to the parameters."""
         model, frequency = self.models[number], float(self.observed.frequencies[number])
 
         def squared_slowness(vector: torch.Tensor) -> torch.Tensor:
-            medium = functional_call(self.parameterization, self._named(vector), (model.grid,))
+            medium = functional_call(self.parameterization, self.named(vector), (model.grid,))
             return model.squared_slowness(medium, frequency).reshape(-1)[cells]
 
-        return _Tangent(squared_slowness, parameters)
+        return Tangent(squared_slowness, parameters)
 
-    def _named(self, vector: torch.Tensor) -> dict[str, torch.Tensor]:
+    def named(self, vector: torch.Tensor) -> dict[str, torch.Tensor]:
         """Views of a vector of parameters, by name."""
         named, first = {}, 0
         for name, parameter in self.parameterization.named_parameters():
@@ -193,7 +194,7 @@ class Objective:
         return named
 
 
-class _Tangent:
+class Tangent:
     """A function's value and derivative at one point, with products in both directions.
 
     The transposed product is linear in what it is applied to, so its own transpose is the forward product;

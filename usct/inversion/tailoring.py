@@ -59,17 +59,17 @@ class ImageDerivative:
         self.image = image
         self.window = window
         nothing = torch.zeros(image.shape, dtype=torch.float64)
-        self._pulls = [vjp(lambda u, n=n: self._cells(u, n), nothing)[1] for n in range(len(point.residuals))]
+        self._pulls = [vjp(lambda u, n=n: self.cells(u, n), nothing)[1] for n in range(len(point.residuals))]
 
     def apply(self, change: torch.Tensor) -> list[torch.Tensor]:
         """Changes of the residuals, shape (tx, rx) each, for a relative change of slowness, shape image.shape."""
-        return [self.point.change_data(n, self._cells(change, n)) for n in range(len(self.point.residuals))]
+        return [self.point.change_data(n, self.cells(change, n)) for n in range(len(self.point.residuals))]
 
     def adjoint(self, changes: list[torch.Tensor]) -> torch.Tensor:
         """Adjoint of `apply` in the weighted inner product, averaged over frequencies, shape image.shape."""
         total = torch.zeros(self.image.shape, dtype=torch.float64)
         for number, change in enumerate(changes):
-            total += self._pulls[number](self.point.sensitivity(number, change))[0]
+            total += self.from_cells(self.point.sensitivity(number, change), number)
         return total / len(changes)
 
     def gradient(self) -> torch.Tensor:
@@ -80,12 +80,16 @@ class ImageDerivative:
         """Gauss-Newton product, shape image.shape."""
         return self.adjoint(self.apply(change))
 
-    def _cells(self, change: torch.Tensor, number: int) -> torch.Tensor:
+    def cells(self, change: torch.Tensor, number: int) -> torch.Tensor:
         """Change of the squared slowness of a frequency's cells: twice the relative change of slowness."""
         model = self.point.objective.models[number]
         on_grid = resample(self.window * change, self.image, model.grid)
         padded = torch.nn.functional.pad(on_grid[None], (model.pml_cells,) * 4, mode="replicate")[0]
         return 2 * self.point.cells(number) * padded.reshape(-1)[self.point.linearizations[number].cells]
+
+    def from_cells(self, sensitivity: torch.Tensor, number: int) -> torch.Tensor:
+        """Adjoint of `cells`, real part, shape image.shape."""
+        return self._pulls[number](sensitivity)[0]
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,7 @@ def measure(
     weight = _taper(region).square()
     share = float((weight * envelope.square()).sum() / weight.sum())
     n_fitted = share / bands.cover * float((bands.n_modes * (1 - unfitted)).sum())
-    noise = _noise(point, 2 * point.value / max(n_data - n_fitted, LEAST_FREEDOM * n_data))
+    noise = noise_variance(point, 2 * point.value / max(n_data - n_fitted, LEAST_FREEDOM * n_data))
     # A cosine edge about the cutoff, as for pixels: a sharp one would ring.
     passed = 0.5 - 0.5 * torch.sin(0.5 * math.pi * ((bands.centres / cutoff - 1) / EDGE).clamp(-1, 1))
     prior = passed * _prior(bands, noise)
@@ -224,7 +228,7 @@ def _taper(region: torch.Tensor) -> torch.Tensor:
     return torch.sin(0.5 * math.pi * (depth / (0.75 * depth.max().clamp(min=1))).clamp(max=1)) ** 2
 
 
-def _noise(point: Point, misfit: float) -> float:
+def noise_variance(point: Point, misfit: float) -> float:
     """Variance of the noise in one real datum, model errors included.
 
     What a datum is off by is an upper limit. It falls from update to update, so that bands open when the image has

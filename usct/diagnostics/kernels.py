@@ -1,0 +1,278 @@
+"""Tangent kernels as operators: what one descent step does to the image and to the data.
+
+With the wave Jacobian J (of whitened residuals with respect to log slowness u on an image grid), the derivative
+J_theta of the image with respect to the parameters and the optimizer's preconditioner P, everything follows from
+one operator and its transpose,
+
+    K = J J_theta P^1/2:    WTK = K K^T    NTK = J_theta P J_theta^T    NSK = J_theta P^1/2 K^T = NTK J^T.
+
+Chen et al. (2026), arXiv 2603.22362, define them for gradient flow, P = 1. K is the derivative that the inversion
+itself uses, the medium taken to the wave's grid by the parameterization; `wave` alone takes images there by
+interpolation. So K equals J J_theta up to what that interpolation changes.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import final
+
+import torch
+from torch.func import functional_call
+
+from usct.grid import Grid
+from usct.inversion.objective import Point, Tangent
+from usct.inversion.optimizers import Adam
+from usct.inversion.tailoring import ImageDerivative
+
+
+@final
+class TangentKernels:
+    """The kernels of a representation at one point of a run, by products alone.
+
+    Data are real vectors: for each frequency the whitened residual, sqrt(weights / n) x difference with n the
+    point's number of frequencies, of the entries that count; first all real parts, then all imaginary ones. Half
+    the squared norm of `residual` is the point's objective. A kernel of some of the frequencies is the
+    corresponding block of the stage's.
+
+    Args:
+        point: Where; its linearised waves and its parameterization as it stands are used.
+        image: Grid on which images are looked at.
+        region: Cells of the image that may change, boolean of image.shape; by default those that the
+            parameterization can change. Images are zero outside it.
+        preconditioner: Diagonal of P, shape (parameter,), see `adam_preconditioner`; by default one.
+        frequencies: Which of the point's frequencies take part; all by default.
+        without_constant: Leave out changes of the image that are constant in the region, which may dominate a
+            network's kernel: J_theta becomes Q J_theta with Q the projection on images of zero mean.
+
+    Raises:
+        ValueError: If a shape or a frequency does not fit, or a preconditioner is negative.
+    """
+
+    def __init__(
+        self,
+        point: Point,
+        image: Grid,
+        *,
+        region: torch.Tensor | None = None,
+        preconditioner: torch.Tensor | None = None,
+        frequencies: Sequence[int] | None = None,
+        without_constant: bool = False,
+    ) -> None:
+        self.point = point
+        self.image = image
+        free = point.objective.parameterization.free_cells(image) if region is None else region
+        self.region = free.cpu().bool()
+        n_frequencies = len(point.residuals)
+        self.frequencies = tuple(range(n_frequencies) if frequencies is None else frequencies)
+        _check(self, n_frequencies, preconditioner)
+        self.preconditioner = preconditioner
+        self._root = None if preconditioner is None else preconditioner.double().sqrt()
+        self._kept = [(point.residuals[n].weights > 0).cpu() for n in self.frequencies]
+        self._scales = [
+            (point.residuals[n].weights.cpu().double()[kept] / n_frequencies).sqrt()
+            for n, kept in zip(self.frequencies, self._kept, strict=True)
+        ]
+        self._sizes = [2 * len(scale) for scale in self._scales]
+        self._waves = ImageDerivative(point, image, self.region.double())
+        self._constant = self._mean_mode() if without_constant else None
+
+    @property
+    def n_data(self) -> int:
+        """Number of real data that count."""
+        return sum(self._sizes)
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of parameters."""
+        return self.point.parameters.numel()
+
+    def residual(self) -> torch.Tensor:
+        """Whitened residual, shape (n_data,)."""
+        return self._packed([self.point.residuals[n].difference.cpu() for n in self.frequencies])
+
+    def apply(self, parameters: torch.Tensor) -> torch.Tensor:
+        """K: change of the data for scaled parameters, shape (n_parameters,); shape (n_data,)."""
+        data = self._apply(parameters)
+        if self._constant is not None:
+            scaled, waves = self._constant
+            data = data - waves * torch.dot(scaled, parameters)
+        return data
+
+    def adjoint(self, data: torch.Tensor) -> torch.Tensor:
+        """K^T: a step's scaled parameters for data, shape (n_data,); shape (n_parameters,)."""
+        total = torch.zeros(self.n_parameters, dtype=torch.float64)
+        for number, change in zip(self.frequencies, self._unpacked(data), strict=True):
+            pulled = self.point.tangent(number).adjoint(self.point.sensitivity(number, change))
+            total += pulled.cpu()
+        total = self._scaled(total)
+        if self._constant is not None:
+            scaled, waves = self._constant
+            total = total - scaled * torch.dot(waves, data)
+        return total
+
+    def image_of(self, parameters: torch.Tensor) -> torch.Tensor:
+        """J_theta P^1/2: relative change of slowness for scaled parameters; shape image.shape."""
+        return self._projected(self._image_of(parameters))
+
+    def from_image(self, image: torch.Tensor) -> torch.Tensor:
+        """P^1/2 J_theta^T: adjoint of `image_of`, shape (n_parameters,)."""
+        return self._from_image(self._projected(image))
+
+    def wave(self, image: torch.Tensor) -> torch.Tensor:
+        """J: change of the data for a relative change of slowness, shape image.shape; shape (n_data,)."""
+        return self._packed(
+            [self.point.change_data(n, self._waves.cells(image, n)) for n in self.frequencies]
+        )
+
+    def wave_adjoint(self, data: torch.Tensor) -> torch.Tensor:
+        """J^T: the gradient that data make, shape (n_data,); shape image.shape."""
+        total = torch.zeros(self.image.shape, dtype=torch.float64)
+        for number, change in zip(self.frequencies, self._unpacked(data), strict=True):
+            total += self._waves.from_cells(self.point.sensitivity(number, change), number)
+        return total
+
+    def ntk(self, image: torch.Tensor) -> torch.Tensor:
+        """Neural tangent kernel Theta = J_theta P J_theta^T, from images to images."""
+        return self.image_of(self.from_image(image))
+
+    def nsk(self, data: torch.Tensor) -> torch.Tensor:
+        """Neural sensitivity kernel Theta J^T: how the image answers data; shape image.shape."""
+        return self.image_of(self.adjoint(data))
+
+    def wtk(self, data: torch.Tensor) -> torch.Tensor:
+        """Wave tangent kernel J Theta J^T, from data to data, shape (n_data,)."""
+        return self.apply(self.adjoint(data))
+
+    def model(self, image: torch.Tensor) -> torch.Tensor:
+        """Theta J^T J: how a step answers an error of the image; its spectrum is the wave tangent kernel's."""
+        return self.nsk(self.wave(image))
+
+    def dense(self) -> torch.Tensor:
+        """K as a matrix, shape (n_data, n_parameters); for tiny cases."""
+        if self.n_parameters <= self.n_data:
+            return torch.stack([self.apply(unit) for unit in torch.eye(self.n_parameters).double()], dim=1)
+        return torch.stack([self.adjoint(unit) for unit in torch.eye(self.n_data).double()])
+
+    def transmit(self) -> torch.Tensor:
+        """Number of each datum's transmit, shape (n_data,)."""
+        return torch.cat([kept.nonzero()[:, 0].repeat(2) for kept in self._kept])
+
+    def receive(self) -> torch.Tensor:
+        """Number of each datum's receive, shape (n_data,)."""
+        return torch.cat([kept.nonzero()[:, 1].repeat(2) for kept in self._kept])
+
+    def frequency(self) -> torch.Tensor:
+        """Number of each datum's frequency among the point's, shape (n_data,)."""
+        sizes = torch.tensor(self._sizes)
+        return torch.tensor(self.frequencies).repeat_interleave(sizes)
+
+    def as_matrix(self, data: torch.Tensor, number: int) -> torch.Tensor:
+        """One of the point's frequencies of a data vector, shape (tx, rx), complex; zero where nothing counts."""
+        which = self.frequencies.index(number)
+        kept, part = self._kept[which], data.split(self._sizes)[which].reshape(2, -1)
+        matrix = torch.zeros(kept.shape, dtype=torch.complex128)
+        matrix[kept] = torch.complex(part[0], part[1])
+        return matrix
+
+    def _apply(self, parameters: torch.Tensor) -> torch.Tensor:
+        scaled = self._scaled(parameters).to(self.point.parameters)
+        changes = [self.point.change_data(n, self.point.tangent(n).apply(scaled)) for n in self.frequencies]
+        return self._packed(changes)
+
+    def _image_of(self, parameters: torch.Tensor) -> torch.Tensor:
+        change = self._image_tangent.apply(self._scaled(parameters).to(self.point.parameters))
+        return self.region * change.cpu().double().reshape(self.image.shape)
+
+    def _from_image(self, image: torch.Tensor) -> torch.Tensor:
+        cotangent = (self.region * image).reshape(-1).to(self._image_tangent.value)
+        return self._scaled(self._image_tangent.adjoint(cotangent).cpu().double())
+
+    @cached_property
+    def _image_tangent(self) -> Tangent:
+        objective = self.point.objective
+
+        def log_slowness(vector: torch.Tensor) -> torch.Tensor:
+            medium = functional_call(objective.parameterization, objective.named(vector), (self.image,))
+            return -medium.sound_speed.log().reshape(-1)
+
+        return Tangent(log_slowness, self.point.parameters)
+
+    def _mean_mode(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the constant of unit norm is made of, P^1/2 J_theta^T c, and its data, J c."""
+        constant = self._unit_constant()
+        return self._from_image(constant), self.wave(constant)
+
+    def _unit_constant(self) -> torch.Tensor:
+        return self.region.double() / float(self.region.sum()) ** 0.5
+
+    def _projected(self, image: torch.Tensor) -> torch.Tensor:
+        """The image without its mean over the region, where the constant is left out."""
+        if self._constant is None:
+            return image
+        constant = self._unit_constant()
+        return image - constant * (constant * image).sum()
+
+    def _scaled(self, parameters: torch.Tensor) -> torch.Tensor:
+        return parameters if self._root is None else self._root * parameters
+
+    def _packed(self, changes: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Whitened real vector of residuals of the frequencies, shape (tx, rx) each."""
+        parts = [
+            torch.view_as_real(scale * change[kept]).T.reshape(-1)
+            for change, kept, scale in zip(changes, self._kept, self._scales, strict=True)
+        ]
+        return torch.cat(parts)
+
+    def _unpacked(self, data: torch.Tensor) -> list[torch.Tensor]:
+        """Adjoint of `_packed` in the weighted inner product of the residuals, shape (tx, rx) each."""
+        changes = []
+        for number, kept, scale in zip(self.frequencies, self._kept, self._scales, strict=True):
+            matrix = self.as_matrix(data, number)
+            matrix[kept] /= scale * len(self.point.residuals)
+            changes.append(matrix)
+        return changes
+
+
+def adam_preconditioner(
+    memory: Mapping[str, torch.Tensor], learning_rate: float, learning_rates: torch.Tensor
+) -> torch.Tensor:
+    """Diagonal by which Adam multiplies the gradient, its memory held: P of the kernel that it descends by.
+
+    Args:
+        memory: What `Adam.memory` returned after at least one step.
+        learning_rate: Of the optimizer [1].
+        learning_rates: Share of it for every parameter, shape (parameter,).
+
+    Returns:
+        Shape (parameter,), float64.
+
+    Raises:
+        ValueError: If the memory is not that of Adam after a step.
+
+    References:
+        Kingma & Ba, ICLR 2015, algorithm 1.
+    """
+    if not {"square", "count"} <= memory.keys():
+        raise ValueError("the memory is not Adam's after a step; it must hold 'square' and 'count'")
+    square = memory["square"].double() / (1 - Adam.SPREAD ** float(memory["count"]))
+    return (
+        learning_rate * learning_rates.double() / (square.sqrt() + Adam.FLOOR * square.max().sqrt() + 1e-300)
+    )
+
+
+def _check(kernels: TangentKernels, n_frequencies: int, preconditioner: torch.Tensor | None) -> None:
+    """Refuse what does not fit the point."""
+    if tuple(kernels.region.shape) != kernels.image.shape:
+        raise ValueError(f"region has shape {tuple(kernels.region.shape)}, the image {kernels.image.shape}")
+    if not bool(kernels.region.any()):
+        raise ValueError("region must hold at least one cell")
+    numbers = kernels.frequencies
+    if not numbers or len(set(numbers)) < len(numbers) or not set(numbers) <= set(range(n_frequencies)):
+        raise ValueError(f"frequencies must be different numbers below {n_frequencies}, got {numbers}")
+    if preconditioner is None:
+        return
+    if tuple(preconditioner.shape) != (kernels.n_parameters,):
+        raise ValueError(
+            f"preconditioner has shape {tuple(preconditioner.shape)}, the parameters ({kernels.n_parameters},)"
+        )
+    if not bool((torch.isfinite(preconditioner) & (preconditioner >= 0)).all()):
+        raise ValueError("preconditioner must be finite and must not be negative")
