@@ -10,7 +10,7 @@ import torch
 
 from usct.errors import InputError
 from usct.io import hdf5
-from usct.io.native_read import text
+from usct.io.hdf5 import text
 from usct.io.native_write import FORMAT, array_of, write_file
 
 

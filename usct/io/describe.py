@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from usct.acquisition import Acquisition, Spectra, Traces
+from usct.diagnosis import Diagnosis
 from usct.errors import InputError
 from usct.io import channels
 from usct.io.checks import RefusalError
@@ -32,6 +33,8 @@ def describe(path: str | os.PathLike[str]) -> Rows:
     rows = [("file", str(path)), ("format", contents.file_format)]
     if isinstance(thing, Acquisition):
         return rows + _scan_rows(thing)
+    if isinstance(thing, Diagnosis):
+        return rows + _diagnosis_rows(thing)
     return rows + (_phantom_rows(thing) if isinstance(thing, Phantom) else _result_rows(thing))
 
 
@@ -147,6 +150,24 @@ def _result_rows(result: Reconstruction) -> Rows:
             ("time", f"{last.seconds:.1f} s"),
         ]
     return rows + _texts(dict(result.provenance))
+
+
+def _diagnosis_rows(diagnosis: Diagnosis) -> Rows:
+    grid, kernel = diagnosis.grid, diagnosis.data_kernel
+    rows = [
+        ("kind", "diagnosis: what the data support"),
+        *(("finding", sentence) for sentence in diagnosis.summary),
+        ("point", diagnosis.at),
+        ("frequencies", f"{', '.join(f'{f / KILOHERTZ:g}' for f in diagnosis.frequencies)} kHz"),
+        ("noise", f"{diagnosis.noise_db:.1f} dB below the data"),
+        ("representation", f"{diagnosis.representation}, {diagnosis.n_parameters} parameters"),
+        ("optimizer", diagnosis.optimizer),
+        ("data", f"{diagnosis.n_data} real numbers"),
+        ("maps", f"{' x '.join(map(str, grid.shape))} nodes of {grid.spacing / MILLIMETRE:.4g} mm"),
+        ("modes", f"{len(kernel.eigenvalues)}, {kernel.effective_rank:.4g} count"),
+        ("determined", f"about {kernel.degrees_of_freedom:.4g} numbers"),
+    ]
+    return rows + _texts(dict(diagnosis.provenance))
 
 
 def _map(medium: Medium) -> str:

@@ -8,13 +8,16 @@ import h5py
 import numpy as np
 
 from usct.acquisition import Acquisition
+from usct.diagnosis import Diagnosis
 from usct.errors import InputError
 from usct.io import hdf5, maps, matlab, native_write, waveform_inversion
-from usct.io.native_read import read_native, text
+from usct.io.hdf5 import text
+from usct.io.native_kernels import write_kernels
+from usct.io.native_read import read_native
 from usct.phantom.base import Phantom
 from usct.reconstruction import Reconstruction
 
-Loaded = Acquisition | Phantom | Reconstruction
+Loaded = Acquisition | Phantom | Reconstruction | Diagnosis
 _NAMES = tuple(dict.fromkeys((*waveform_inversion.VARIABLES, *maps.VARIABLES)))
 _KNOWN = "give a usct file, a WaveformInversionUST .mat file, a stride model or a sound-speed map"
 
@@ -24,7 +27,7 @@ class Contents:
     """What a file holds.
 
     Attributes:
-        thing: The scan, phantom or result.
+        thing: The scan, phantom, result or diagnosis.
         masks: What had to be masked in a scan although it should hold data, in sentences.
         file_format: Name of the format, for people.
     """
@@ -35,7 +38,7 @@ class Contents:
 
 
 def load(path: str | os.PathLike[str]) -> Loaded:
-    """Read a scan, a phantom or a result; the contents decide, not the suffix.
+    """Read a scan, a phantom, a result or a diagnosis; the contents decide, not the suffix.
 
     Args:
         path: A native file, a WaveformInversionUST file (MATLAB 5 to 7.3), a stride model, or a
@@ -51,7 +54,7 @@ def load(path: str | os.PathLike[str]) -> Loaded:
 
 
 def save(thing: Loaded, path: str | os.PathLike[str]) -> None:
-    """Write a scan, a phantom or a result in the native HDF5 schema, in one step.
+    """Write a scan, a phantom, a result or a diagnosis in the native HDF5 schema, in one step.
 
     Args:
         thing: What to write; every array keeps its exact values and type.
@@ -64,6 +67,8 @@ def save(thing: Loaded, path: str | os.PathLike[str]) -> None:
         native_write.write_acquisition(thing, Path(path))
     elif isinstance(thing, Phantom):
         native_write.write_phantom(thing, Path(path))
+    elif isinstance(thing, Diagnosis):
+        write_kernels(thing, Path(path))
     else:
         native_write.write_reconstruction(thing, Path(path))
 

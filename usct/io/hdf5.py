@@ -165,6 +165,37 @@ def read(dataset: h5py.Dataset, path: Path) -> np.ndarray:
     return values
 
 
+def text(node: h5py.Group | h5py.Dataset, name: str, path: Path, default: str | None = None) -> str:
+    """A text attribute of an open file.
+
+    Raises:
+        InputError: If it is missing and has no default, or is no text.
+    """
+    value = node.attrs.get(name, default)
+    value = value.decode() if isinstance(value, bytes) else value
+    if not isinstance(value, str):
+        raise InputError(f"{path}: {node.name} has no text attribute '{name}'; write the file anew.")
+    return value
+
+
+def values(group: h5py.Group, name: str, path: Path) -> np.ndarray:
+    """Read a dataset that has to be there.
+
+    Raises:
+        InputError: If it is missing or cannot be read.
+    """
+    item = group.get(name)
+    if not isinstance(item, h5py.Dataset):
+        where = f"{group.name.rstrip('/')}/{name}"
+        raise InputError(f"{path}: {where} is missing; write the file anew with the dataset in it.")
+    return read(item, path)
+
+
+def optional(group: h5py.Group, name: str, path: Path) -> np.ndarray | None:
+    """Read a dataset that may be missing."""
+    return values(group, name, path) if name in group else None
+
+
 def refuse_claim(path: Path, name: str, n_bytes: int, n_stored: int) -> None:
     """Refuse an array that says it is far larger than its file, or than the machine's memory.
 

@@ -1,4 +1,4 @@
-"""Reading scans, phantoms and results in the native HDF5 schema, version 1."""
+"""Reading scans, phantoms, results and diagnoses in the native HDF5 schema, version 1."""
 
 import json
 from pathlib import Path
@@ -8,11 +8,13 @@ import numpy as np
 import torch
 
 from usct.acquisition import Acquisition
+from usct.diagnosis import Diagnosis
 from usct.errors import InputError
 from usct.grid import Grid
-from usct.io import hdf5
 from usct.io.checks import About, Scan, assemble
+from usct.io.hdf5 import optional, text, values
 from usct.io.native_field import read_field
+from usct.io.native_kernels import read_kernels
 from usct.io.native_write import FORMAT_VERSION, HISTORY_UNITS
 from usct.medium import Medium
 from usct.phantom.base import Phantom
@@ -24,7 +26,7 @@ _MAPS = ("sound_speed", "attenuation", "density")
 
 def read_native(
     file: h5py.File, path: Path
-) -> tuple[Acquisition | Phantom | Reconstruction, tuple[str, ...]]:
+) -> tuple[Acquisition | Phantom | Reconstruction | Diagnosis, tuple[str, ...]]:
     """Read an open native file of any kind.
 
     Args:
@@ -50,43 +52,14 @@ def read_native(
             return _read_phantom(file, path), ()
         if kind == "reconstruction":
             return _read_reconstruction(file, path), ()
+        if kind == "diagnosis":
+            return read_kernels(file, path), ()
     except InputError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         # The nouns refuse what contradicts itself; theirs is the reason, the file's name is ours to add.
         raise InputError(f"{path}: {' '.join(str(error).split())}; write the file anew.") from error
-    raise InputError(f"{path}: a file of kind '{kind}' is no scan, phantom or result; give one of these.")
-
-
-def text(node: h5py.Group | h5py.Dataset, name: str, path: Path, default: str | None = None) -> str:
-    """A text attribute of an open file.
-
-    Raises:
-        InputError: If it is missing and has no default, or is no text.
-    """
-    value = node.attrs.get(name, default)
-    value = value.decode() if isinstance(value, bytes) else value
-    if not isinstance(value, str):
-        raise InputError(f"{path}: {node.name} has no text attribute '{name}'; write the file anew.")
-    return value
-
-
-def values(group: h5py.Group, name: str, path: Path) -> np.ndarray:
-    """Read a dataset that has to be there.
-
-    Raises:
-        InputError: If it is missing or cannot be read.
-    """
-    item = group.get(name)
-    if not isinstance(item, h5py.Dataset):
-        where = f"{group.name.rstrip('/')}/{name}"
-        raise InputError(f"{path}: {where} is missing; write the file anew with the dataset in it.")
-    return hdf5.read(item, path)
-
-
-def optional(group: h5py.Group, name: str, path: Path) -> np.ndarray | None:
-    """Read a dataset that may be missing."""
-    return values(group, name, path) if name in group else None
+    raise InputError(f"{path}: a file of kind '{kind}' is no scan, phantom, result or diagnosis; give one.")
 
 
 def _texts(file: h5py.File, name: str, path: Path) -> dict[str, str]:

@@ -1,0 +1,236 @@
+"""Writing and reading diagnoses in the native HDF5 schema, and their curves as CSV.
+
+Root attributes: `at`, `representation`, `optimizer`, `noise`, `n_data`, `n_parameters`, and as JSON `summary` and
+`provenance`. `/image/{sound_speed,region}`; `/wtk/{eigenvalues,errors,energy,modes}`, `/wtk/density/{nodes,weights}`,
+with the scalars of the spectrum as attributes of `/wtk`; `/nsk/{modes,wavenumber,transfer,gain,gradient_raw,
+gradient_filtered}`, attribute `diffraction_limit` [rad/m]; `/resolution` [m]; `/uncertainty` [m/s];
+`/decay/{predicted,measured}`, attribute `rate`; `/frequencies` [Hz]. Maps carry `spacing` and `origin` [m].
+"""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+
+from usct.diagnosis import DataKernel, Decay, Diagnosis, ImageKernel
+from usct.errors import InputError
+from usct.grid import Grid
+from usct.io import hdf5
+from usct.io.atomic import write_text
+from usct.io.native_write import array_of, write_file
+
+_SCALARS = ("trace", "trace_error", "effective_rank", "degrees_of_freedom", "decay_exponent")
+_SPECTRUM = ("eigenvalues", "errors", "energy")
+_DENSITY = ("density/nodes", "density/weights")
+_TRANSFER = {
+    "wavenumber": ("wavenumbers", "rad/m"),
+    "transfer": ("representation", "1"),
+    "gain": ("gain", "1"),
+    "gradient_raw": ("raw", "1"),
+    "gradient_filtered": ("filtered", "1"),
+}
+_MAPS = {
+    "image/sound_speed": ("sound_speed", "m/s"),
+    "image/region": ("region", ""),
+    "resolution": ("resolution", "m"),
+    "uncertainty": ("standard_deviation", "m/s"),
+}
+
+
+def write_kernels(diagnosis: Diagnosis, path: Path) -> None:
+    """Write a diagnosis in one step; every array keeps its exact values and type.
+
+    Raises:
+        InputError: If the file cannot be written; what was there before is unchanged.
+    """
+
+    def fill(file: h5py.File) -> None:
+        facts: dict[str, hdf5.Attribute] = {
+            "at": diagnosis.at,
+            "representation": diagnosis.representation,
+            "optimizer": diagnosis.optimizer,
+            "noise": diagnosis.noise,
+            "n_data": diagnosis.n_data,
+            "n_parameters": diagnosis.n_parameters,
+            "summary": json.dumps(list(diagnosis.summary)),
+            "provenance": json.dumps(dict(diagnosis.provenance)),
+        }
+        hdf5.set_attributes(file, facts)
+        hdf5.put(file, "frequencies", np.array(diagnosis.frequencies), {"units": "Hz"})
+        _write_maps(file, diagnosis)
+        _write_data_kernel(file.create_group("wtk"), diagnosis.data_kernel)
+        _write_image_kernel(file.create_group("nsk"), diagnosis.image_kernel, diagnosis.grid)
+        if diagnosis.decay is not None:
+            _write_decay(file.create_group("decay"), diagnosis.decay)
+
+    write_file(path, "diagnosis", fill)
+
+
+def _write_maps(file: h5py.File, diagnosis: Diagnosis) -> None:
+    for name, (attribute, units) in _MAPS.items():
+        hdf5.put(file, name, array_of(getattr(diagnosis, attribute)), _about_map(diagnosis.grid, units))
+
+
+def _about_map(grid: Grid, units: str) -> dict[str, hdf5.Attribute]:
+    about: dict[str, hdf5.Attribute] = {
+        "dims": "y, x",
+        "spacing": grid.spacing,
+        "origin": list(grid.origin),
+    }
+    return about | ({"units": units} if units else {})
+
+
+def _write_data_kernel(group: h5py.Group, kernel: DataKernel) -> None:
+    hdf5.set_attributes(group, {name: float(getattr(kernel, name)) for name in _SCALARS})
+    for name in _SPECTRUM:
+        hdf5.put(group, name, array_of(getattr(kernel, name)), {"units": "1", "dims": "mode"})
+    about: dict[str, hdf5.Attribute] = {"units": "1", "dims": "mode, freq, tx, rx"}
+    hdf5.put(group, "modes", array_of(kernel.modes), about)
+    for name, values in zip(_DENSITY, (kernel.nodes, kernel.weights), strict=True):
+        hdf5.put(group, name, array_of(values), {"units": "1", "dims": "node"})
+
+
+def _write_image_kernel(group: h5py.Group, kernel: ImageKernel, grid: Grid) -> None:
+    group.attrs["diffraction_limit"] = float(kernel.diffraction_limit)
+    for name, (attribute, units) in _TRANSFER.items():
+        hdf5.put(group, name, array_of(getattr(kernel, attribute)), {"units": units, "dims": "band"})
+    hdf5.put(group, "modes", array_of(kernel.modes), _about_map(grid, "1") | {"dims": "mode, y, x"})
+
+
+def _write_decay(group: h5py.Group, decay: Decay) -> None:
+    group.attrs["rate"] = float(decay.rate)
+    for name in ("predicted", "measured"):
+        hdf5.put(group, name, array_of(getattr(decay, name)), {"units": "1", "dims": "step, mode"})
+
+
+def read_kernels(file: h5py.File, path: Path) -> Diagnosis:
+    """Read an open native file of the kind `diagnosis`.
+
+    Args:
+        file: From `hdf5.opened`.
+        path: Its name, for the errors' sentences.
+
+    Raises:
+        InputError: If a dataset is missing or damaged.
+        ValueError: If arrays contradict each other.
+        KeyError: If an attribute is missing.
+    """
+    about = file["resolution"].attrs if "resolution" in file else {}
+    maps = {name: _tensor(file, where, path) for where, (name, _) in _MAPS.items()}
+    shape = tuple(maps["resolution"].shape)
+    return Diagnosis(
+        grid=Grid(shape, float(about["spacing"]), tuple(about["origin"])),
+        at=hdf5.text(file, "at", path),
+        frequencies=tuple(hdf5.values(file, "frequencies", path).tolist()),
+        representation=hdf5.text(file, "representation", path),
+        optimizer=hdf5.text(file, "optimizer", path),
+        noise=float(file.attrs["noise"]),
+        n_data=int(file.attrs["n_data"]),
+        n_parameters=int(file.attrs["n_parameters"]),
+        data_kernel=_read_data_kernel(_group(file, "wtk", path), path),
+        image_kernel=_read_image_kernel(_group(file, "nsk", path), path),
+        decay=_read_decay(_group(file, "decay", path), path) if "decay" in file else None,
+        summary=tuple(str(sentence) for sentence in json.loads(hdf5.text(file, "summary", path))),
+        provenance=dict(json.loads(hdf5.text(file, "provenance", path, "{}"))),
+        **maps,
+    )
+
+
+def _read_data_kernel(group: h5py.Group, path: Path) -> DataKernel:
+    tensors = [_tensor(group, name, path) for name in ("eigenvalues", "errors", "modes", *_DENSITY)]
+    eigenvalues, errors, modes, nodes, weights = tensors
+    trace, trace_error, effective_rank, degrees_of_freedom, exponent = (
+        float(group.attrs[name]) for name in _SCALARS
+    )
+    return DataKernel(
+        eigenvalues,
+        errors,
+        modes,
+        nodes,
+        weights,
+        trace,
+        trace_error,
+        effective_rank,
+        degrees_of_freedom,
+        exponent,
+        _tensor(group, "energy", path),
+    )
+
+
+def _read_image_kernel(group: h5py.Group, path: Path) -> ImageKernel:
+    return ImageKernel(
+        modes=_tensor(group, "modes", path),
+        diffraction_limit=float(group.attrs["diffraction_limit"]),
+        **{name: _tensor(group, where, path) for where, (name, _) in _TRANSFER.items()},
+    )
+
+
+def _read_decay(group: h5py.Group, path: Path) -> Decay:
+    return Decay(
+        float(group.attrs["rate"]), _tensor(group, "predicted", path), _tensor(group, "measured", path)
+    )
+
+
+def _group(file: h5py.File, name: str, path: Path) -> h5py.Group:
+    group = file.get(name)
+    if not isinstance(group, h5py.Group):
+        raise InputError(f"{path}: /{name} is missing; diagnose the result again.")
+    return group
+
+
+def _tensor(group: h5py.Group, name: str, path: Path) -> torch.Tensor:
+    return torch.from_numpy(hdf5.values(group, name, path))
+
+
+def write_csv(diagnosis: Diagnosis, folder: Path) -> tuple[Path, ...]:
+    """Write spectrum, density, transfer and decay as CSV files into a folder; units stand in the headings.
+
+    Args:
+        diagnosis: What to write.
+        folder: An existing folder.
+
+    Returns:
+        The files, each written in one step.
+
+    Raises:
+        InputError: If a file cannot be written.
+    """
+    data, image, decay = diagnosis.data_kernel, diagnosis.image_kernel, diagnosis.decay
+    tables = {
+        "spectrum": {
+            "mode": torch.arange(1, len(data.eigenvalues) + 1),
+            "eigenvalue": data.eigenvalues,
+            "error": data.errors,
+            "share_of_residual_energy": data.energy,
+        },
+        "density": {"eigenvalue": data.nodes, "count": data.weights},
+        "transfer": {
+            f"{name} [{units}]" if units != "1" else name: getattr(image, attribute)
+            for name, (attribute, units) in _TRANSFER.items()
+        },
+    }
+    if decay is not None:
+        steps, modes = decay.predicted.shape
+        tables["decay"] = {
+            "step": torch.arange(steps).repeat_interleave(modes),
+            "mode": torch.arange(1, modes + 1).repeat(steps),
+            "predicted": decay.predicted.reshape(-1),
+            "measured": decay.measured.reshape(-1),
+        }
+    files = []
+    for name, columns in tables.items():
+        files.append(folder / f"{name}.csv")
+        write_text(files[-1], _csv(columns))
+    return tuple(files)
+
+
+def _csv(columns: dict[str, torch.Tensor]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
+    return buffer.getvalue()
