@@ -12,7 +12,7 @@ from tests.theory.conftest import Linearized, linearized
 from tests.theory.ring import BOUNDS, Ring, Tangent, dense, derivative, with_residuals
 from usct.inversion.objective import Objective, Point
 from usct.inversion.optimizers import GaussNewton
-from usct.inversion.tailoring import EDGE, UNEXPLAINED, _taper, band_spectra, measure
+from usct.inversion.tailoring import EDGE, UNEXPLAINED, band_spectra, measure, tapering
 from usct.parameterization.spectrum import RadialSpectrum, Tailoring, lattice_wavenumbers
 from usct.parameterization.tailored import TailoredGrid
 
@@ -96,7 +96,7 @@ def test_probed_gains_are_those_of_the_dense_curvature(small):
     """Sixty probes leave two per cent of luck, and ten in the lowest band, which has but five modes."""
     region = small.ring.region
     found = band_spectra(small.derivative, region, 2 * CUTOFF * small.ring.wave, 0, n_probes=60)
-    expected = expected_gain(small, found.centres, _taper(region))
+    expected = expected_gain(small, found.centres, tapering(region))
     assert len(expected) >= 5
     ratio = found.gain / expected
     assert float(ratio[0]) == pytest.approx(1.0, abs=0.2)

@@ -138,7 +138,7 @@ def measure(
     bands = band_spectra(derivative, region, (1 + EDGE) * cutoff, seed)
     n_data = sum(2 * int((residual.weights > 0).sum()) for residual in point.residuals)
     unfitted = torch.ones_like(bands.centres) if unfitted is None else unfitted
-    weight = _taper(region).square()
+    weight = tapering(region).square()
     share = float((weight * envelope.square()).sum() / weight.sum())
     n_fitted = share / bands.cover * float((bands.n_modes * (1 - unfitted)).sum())
     noise = noise_variance(point, 2 * point.value / max(n_data - n_fitted, LEAST_FREEDOM * n_data))
@@ -186,7 +186,7 @@ def band_spectra(
     Cross terms between bands vanish on average, so a product with white noise measures every band.
     """
     image = derivative.image
-    taper = _taper(region)
+    taper = tapering(region)
     widest = 2 * math.pi / (image.spacing * math.sqrt(float(region.sum()) * 4 / math.pi))
     n_bands = max(3, min(N_BANDS, int(cutoff / (1.5 * widest))))
     wavenumbers = lattice_wavenumbers(image.shape, image.spacing)
@@ -222,7 +222,7 @@ def band_spectra(
     )
 
 
-def _taper(region: torch.Tensor) -> torch.Tensor:
+def tapering(region: torch.Tensor) -> torch.Tensor:
     """Smooth window inside a region, from one in its middle to zero at its rim."""
     depth = torch.from_numpy(distance_transform_edt(region.numpy()))
     return torch.sin(0.5 * math.pi * (depth / (0.75 * depth.max().clamp(min=1))).clamp(max=1)) ** 2
