@@ -103,7 +103,7 @@ class TangentKernels:
         for number, change in zip(self.frequencies, self._unpacked(data), strict=True):
             pulled = self.point.tangent(number).adjoint(self.point.sensitivity(number, change))
             total += pulled.cpu()
-        total = self._scaled(total)
+        total = self.scaled(total)
         if self._constant is not None:
             scaled, waves = self._constant
             total = total - scaled * torch.dot(waves, data)
@@ -146,6 +146,10 @@ class TangentKernels:
         """Theta J^T J: how a step answers an error of the image; its spectrum is the wave tangent kernel's."""
         return self.nsk(self.wave(image))
 
+    def scaled(self, parameters: torch.Tensor) -> torch.Tensor:
+        """P^1/2: change of the parameters themselves for scaled ones, shape (n_parameters,)."""
+        return parameters if self._root is None else self._root * parameters
+
     def dense(self) -> torch.Tensor:
         """K as a matrix, shape (n_data, n_parameters); for tiny cases."""
         if self.n_parameters <= self.n_data:
@@ -174,17 +178,17 @@ class TangentKernels:
         return matrix
 
     def _apply(self, parameters: torch.Tensor) -> torch.Tensor:
-        scaled = self._scaled(parameters).to(self.point.parameters)
+        scaled = self.scaled(parameters).to(self.point.parameters)
         changes = [self.point.change_data(n, self.point.tangent(n).apply(scaled)) for n in self.frequencies]
         return self._packed(changes)
 
     def _image_of(self, parameters: torch.Tensor) -> torch.Tensor:
-        change = self._image_tangent.apply(self._scaled(parameters).to(self.point.parameters))
+        change = self._image_tangent.apply(self.scaled(parameters).to(self.point.parameters))
         return self.region * change.cpu().double().reshape(self.image.shape)
 
     def _from_image(self, image: torch.Tensor) -> torch.Tensor:
         cotangent = (self.region * image).reshape(-1).to(self._image_tangent.value)
-        return self._scaled(self._image_tangent.adjoint(cotangent).cpu().double())
+        return self.scaled(self._image_tangent.adjoint(cotangent).cpu().double())
 
     @cached_property
     def _image_tangent(self) -> Tangent:
@@ -210,9 +214,6 @@ class TangentKernels:
             return image
         constant = self._unit_constant()
         return image - constant * (constant * image).sum()
-
-    def _scaled(self, parameters: torch.Tensor) -> torch.Tensor:
-        return parameters if self._root is None else self._root * parameters
 
     def _packed(self, changes: Sequence[torch.Tensor]) -> torch.Tensor:
         """Whitened real vector of residuals of the frequencies, shape (tx, rx) each."""
