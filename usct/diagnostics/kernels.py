@@ -75,6 +75,17 @@ class TangentKernels:
         self._waves = ImageDerivative(point, image, self.region.double())
         self._constant = self._mean_mode() if without_constant else None
 
+    def at(self, point: Point) -> "TangentKernels":
+        """The same kernels, preconditioner included, at another point of the same objective."""
+        return TangentKernels(
+            point,
+            self.image,
+            region=self.region,
+            preconditioner=None if self._root is None else self._root.square(),
+            frequencies=self.frequencies,
+            without_constant=self._constant is not None,
+        )
+
     @property
     def n_data(self) -> int:
         """Number of real data that count."""

@@ -1,0 +1,161 @@
+"""How fine the detail is that the data support at every place: point spreads and their widths.
+
+An impulse of the image, seen by the waves and estimated from those data without noise, comes back spread out. Its
+width at half height is the local resolution. One estimate shows many impulses at once as long as they stand so far
+apart that their spreads do not overlap (as in the checkerboard tests of seismic tomography, but with points, whose
+width can be read: Rickers et al., Earth Planet. Sci. Lett. 367 (2013) 39).
+"""
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from usct.diagnostics.belief import Belief, most_probable
+from usct.diagnostics.kernels import TangentKernels
+from usct.grid import Grid
+
+REST = 1e-2
+"""Accuracy of the estimates; widths change by a tenth of it."""
+
+DISTANCE = 6.0
+"""Between the impulses of a comb, in widths of the point spread in the middle."""
+
+ZOOM = 4
+"""Factor by which spreads are interpolated before they are measured."""
+
+
+def point_spread(kernels: TangentKernels, position: tuple[float, float], belief: Belief) -> torch.Tensor:
+    """What the data would make of an impulse of the image.
+
+    Args:
+        kernels: At the point in question.
+        position: Of the impulse, (y, x) [m]; the nearest pixel of the region takes it.
+        belief: Variances of noise and image.
+
+    Returns:
+        Estimate of a change of one in that pixel and zero elsewhere, shape of the image.
+
+    Raises:
+        ValueError: If there is no pixel of the region within one and a half cells.
+    """
+    impulse = torch.zeros(kernels.image.shape, dtype=torch.float64)
+    impulse[pixel(kernels, position)] = 1.0
+    return _spread(kernels, impulse, belief)
+
+
+def resolution_map(kernels: TangentKernels, belief: Belief, distance: float | None = None) -> torch.Tensor:
+    """Width of the point spread at half its height, everywhere.
+
+    Two combs of impulses, the second in the gaps of the first, are estimated with one solution each; widths in
+    between are averages of those around, so that changes of the resolution over less than the distance of two
+    impulses are not seen.
+
+    Args:
+        kernels: At the point in question.
+        belief: Variances of noise and image.
+        distance: Between the impulses of a comb [m]; by default six widths of the spread in the middle.
+
+    Returns:
+        Width, shape of the image [m]; NaN outside the region. Detail smaller than this is shown as if it had this
+        size.
+    """
+    grid, region = kernels.image, kernels.region
+    if distance is None:
+        middle = _middle(grid, region)
+        distance = DISTANCE * width(point_spread(kernels, middle, belief), grid, middle)
+    pitch = max(4, round(distance / grid.spacing))
+    places, widths = [], []
+    for offset in (0, pitch // 2):
+        comb = torch.zeros(grid.shape, dtype=torch.bool)
+        comb[offset::pitch, offset::pitch] = True
+        comb &= region
+        spread = _spread(kernels, comb.double(), belief)
+        for row, column in comb.nonzero().tolist():
+            place = (float(grid.axis(0)[row]), float(grid.axis(1)[column]))
+            places.append(place)
+            widths.append(width(spread, grid, place, 0.5 * pitch * grid.spacing))
+    smooth = _between(grid, torch.tensor(places).double(), torch.tensor(widths).double(), 0.5 * distance)
+    return torch.where(region, smooth, torch.nan)
+
+
+def width(
+    spread: torch.Tensor, grid: Grid, position: tuple[float, float], reach: float | None = None
+) -> float:
+    """Diameter of the disc as large as the area where a spread is at least half its peak.
+
+    Args:
+        spread: Shape grid.shape.
+        grid: Of the spread.
+        position: Of the impulse, (y, x) [m]; the peak is looked for within a cell and a half of it.
+        reach: Half the width of the square that belongs to this impulse [m]; by default all of the grid.
+
+    Returns:
+        The diameter [m]; NaN where nothing comes back.
+    """
+    centre = [(p - o) / grid.spacing for p, o in zip(position, grid.origin, strict=True)]
+    cells = max(grid.shape) if reach is None else max(2, int(reach / grid.spacing))
+    low = [max(0, round(c) - cells) for c in centre]
+    high = [min(n, round(c) + cells + 1) for c, n in zip(centre, grid.shape, strict=True)]
+    patch = spread[low[0] : high[0], low[1] : high[1]].numpy()
+    # Each sample stays where it is, and as many new ones come between as the zoom says.
+    fine = ndimage.zoom(patch, [(ZOOM * (n - 1) + 1) / n for n in patch.shape], order=3, grid_mode=False)
+    own = [round(ZOOM * (c - a)) for c, a in zip(centre, low, strict=True)]
+    return _diameter(fine, own) * grid.spacing / ZOOM
+
+
+def _diameter(fine: NDArray[np.float64], own: list[int]) -> float:
+    """Diameter of the part above half the peak that holds the peak, in samples."""
+    around = tuple(slice(max(0, n - 3 * ZOOM // 2), n + 3 * ZOOM // 2 + 1) for n in own)
+    peak = float(fine[around].max())
+    if not peak > 0:
+        return math.nan
+    parts, _ = ndimage.label(fine >= 0.5 * peak)
+    inside = parts[around][fine[around] == peak][0]
+    return 2 * math.sqrt(float((parts == inside).sum()) / math.pi)
+
+
+def pixel(kernels: TangentKernels, position: tuple[float, float]) -> tuple[int, int]:
+    """Row and column of the region's pixel nearest to a position, (y, x) [m].
+
+    Raises:
+        ValueError: If there is none within one and a half cells.
+    """
+    grid = kernels.image
+    cells = kernels.region.nonzero()
+    offset = cells - grid.fractional_index(torch.tensor(position, dtype=torch.float64))
+    away = torch.linalg.vector_norm(offset, dim=1)
+    if not float(away.min()) <= 1.5:
+        raise ValueError(f"({position[0]:g}, {position[1]:g}) m lies outside the region that may change")
+    row, column = cells[int(away.argmin())].tolist()
+    return row, column
+
+
+def _spread(kernels: TangentKernels, change: torch.Tensor, belief: Belief) -> torch.Tensor:
+    """Estimate of a change of the image from its data."""
+    return kernels.image_of(most_probable(kernels, kernels.wave(change), belief, REST))
+
+
+def _middle(grid: Grid, region: torch.Tensor) -> tuple[float, float]:
+    """The place deepest inside the region [m]."""
+    depth = ndimage.distance_transform_edt(np.pad(region.numpy(), 1))[1:-1, 1:-1]
+    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
+    return float(grid.axis(0)[int(row)]), float(grid.axis(1)[int(column)])
+
+
+def _between(grid: Grid, places: torch.Tensor, values: torch.Tensor, reach: float) -> torch.Tensor:
+    """Average of the values around, by weights that fall with the distance, shape grid.shape.
+
+    Logarithms are averaged, for widths differ by factors.
+    """
+    known = torch.isfinite(values)
+    places, logs = places[known], values[known].log()
+    weights, total = torch.zeros(grid.shape).double(), torch.zeros(grid.shape).double()
+    for place, value in zip(places, logs, strict=True):
+        squared = (grid.points() - place).square().sum(dim=-1)
+        one = torch.exp(-0.5 * squared / reach**2) + 1e-12
+        weights += one
+        total += one * value
+    return torch.exp(total / weights)

@@ -1,0 +1,149 @@
+"""How far the image may be off: the standard deviation of its errors, given noise and what was held before.
+
+Errors are drawn from their distribution by estimating random images from random data: what an estimate is off by
+has exactly the covariance of the errors, whatever the image (perturb and maximise: Papandreou & Yuille, NIPS 23
+(2010) 1858). That costs one estimate each and holds as long as the waves are nearly linear in what is still
+missing and the beliefs are right; errors of the model are covered as far as they look like noise.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.func import functional_call
+
+from usct.diagnostics.belief import Belief, most_probable
+from usct.diagnostics.kernels import TangentKernels
+from usct.grid import low_pass
+from usct.parameterization.spectrum import Tailoring, lattice_wavenumbers
+
+N_DRAWS = 16
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How often errors stayed within what was announced.
+
+    Attributes:
+        nominal: Share of errors announced to lie within some multiple of the deviation, shape (level,) [1].
+        empirical: Share that did, shape (level,) [1].
+    """
+
+    nominal: torch.Tensor
+    empirical: torch.Tensor
+
+
+def standard_deviation(
+    kernels: TangentKernels,
+    belief: Belief,
+    cutoff: float | None = None,
+    n_draws: int = N_DRAWS,
+    seed: int = 0,
+) -> torch.Tensor:
+    """Standard deviation of the sound speed's errors.
+
+    The variance of a few draws is averaged over neighbours, within about a third of the finest detail, for it
+    changes slowly from place to place.
+
+    Args:
+        kernels: At the point in question.
+        belief: Variances of noise and image.
+        cutoff: Detail beyond this wavenumber is left out [rad/m]. Pixels hold detail that no wave sees and about
+            which the data say nothing; without a cutoff that is counted too.
+        n_draws: Random errors; the result is uncertain by a tenth or less with 16.
+        seed: Of the draws.
+
+    Returns:
+        Shape of the image [m/s]; NaN outside the region.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    region, spacing = kernels.region, kernels.image.spacing
+    total = torch.zeros(kernels.image.shape, dtype=torch.float64)
+    for _ in range(n_draws):
+        error = draw_error(kernels, belief, generator)
+        total += (error if cutoff is None else low_pass(error, spacing, cutoff)).square()
+    finest = math.pi / spacing if cutoff is None else min(cutoff, math.pi / spacing)
+    variance = _smooth(total / n_draws, region, spacing, 2.0 / finest)
+    return torch.where(region, sound_speed(kernels) * variance.sqrt(), torch.nan)
+
+
+@torch.no_grad()
+def sound_speed(kernels: TangentKernels) -> torch.Tensor:
+    """The image at the kernels' point, whatever the parameterization was loaded with since [m/s]."""
+    objective = kernels.point.objective
+    named = objective.named(kernels.point.parameters)
+    medium = functional_call(objective.parameterization, named, (kernels.image,))
+    return medium.sound_speed.cpu().double()
+
+
+def draw_error(kernels: TangentKernels, belief: Belief, generator: torch.Generator) -> torch.Tensor:
+    """A random error of the most probable change, relative slowness, shape of the image."""
+    truth = math.sqrt(belief.scale) * _normal(kernels.n_parameters, generator)
+    noise = math.sqrt(belief.noise) * _normal(kernels.n_data, generator)
+    estimate = most_probable(kernels, kernels.apply(truth) + noise, belief)
+    return kernels.image_of(estimate - truth)
+
+
+def expected_deviation(tailoring: Tailoring, spacing: float, sound_speed: torch.Tensor) -> torch.Tensor:
+    """The standard deviation by formula, for a kernel tailored to gain and noise; no estimate is needed.
+
+    Far from the rim, in wavenumbers, all is diagonal: a coefficient of variance S that is seen with gain h keeps
+    the variance S v / (h S + v).
+
+    Args:
+        tailoring: What the data tell.
+        spacing: Of the image's pixels [m].
+        sound_speed: Of the image [m/s].
+
+    Returns:
+        Shape of the image [m/s].
+    """
+    envelope = torch.ones_like(sound_speed) if tailoring.envelope is None else tailoring.envelope
+    wavenumbers = lattice_wavenumbers(tuple(sound_speed.shape), spacing)
+    prior, gain = tailoring.prior(wavenumbers), tailoring.gain(wavenumbers)
+    twice = torch.full_like(wavenumbers, 2.0)
+    twice[:, 0] = 1.0  # a real transform keeps one of each conjugate pair
+    variance = torch.zeros_like(envelope)
+    levels = torch.linspace(float(envelope.min()), float(envelope.max()), 16, dtype=torch.float64).unique()
+    left = []
+    for level in levels.square():
+        share = level * prior * tailoring.noise / (level * gain * prior + tailoring.noise)
+        left.append((twice * share).sum() / sound_speed.numel())
+    variance = torch.stack(left)[torch.bucketize(envelope, levels[:-1] + 0.5 * levels.diff())]
+    return sound_speed * variance.sqrt()
+
+
+def calibration(
+    errors: torch.Tensor,
+    deviations: torch.Tensor,
+    levels: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.68, 0.8, 0.9, 0.95, 0.99),
+) -> Calibration:
+    """How often errors lie within the interval that should hold a given share of them.
+
+    Args:
+        errors: Estimated minus true values, shape (draw, ...).
+        deviations: Announced standard deviations, broadcast against the errors; NaN where there is none.
+        levels: Shares.
+    """
+    ratio = (errors / deviations).abs()
+    ratio = ratio[torch.isfinite(ratio)]
+    nominal = torch.tensor(levels, dtype=torch.float64)
+    within = math.sqrt(2) * torch.special.erfinv(nominal)
+    return Calibration(nominal, torch.stack([(ratio <= bound).double().mean() for bound in within]))
+
+
+def _smooth(values: torch.Tensor, region: torch.Tensor, spacing: float, reach: float) -> torch.Tensor:
+    """Average over neighbours inside the region, by a Gaussian of some standard deviation [m]."""
+    lattice = tuple(2 * n for n in values.shape)  # so that opposite rims stay apart
+    smooth = torch.exp(-0.5 * (reach * lattice_wavenumbers(lattice, spacing)) ** 2)
+
+    def averaged(image: torch.Tensor) -> torch.Tensor:
+        spectrum = smooth * torch.fft.rfft2(image * region, s=lattice)
+        return torch.fft.irfft2(spectrum, s=lattice)[tuple(slice(n) for n in values.shape)]
+
+    return (averaged(values) / averaged(torch.ones_like(values)).clamp(min=1e-3)).clamp(min=0)
+
+
+def _normal(n: int, generator: torch.Generator) -> torch.Tensor:
+    return torch.randn(n, generator=generator, dtype=torch.float64)
