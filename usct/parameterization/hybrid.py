@@ -16,6 +16,7 @@ from usct.parameterization.network import (
     Activation,
     NetworkField,
     Weights,
+    in_strips,
     normal,
     perceptron,
     perceptron_weights,
@@ -138,17 +139,18 @@ class Hybrid(NetworkField):
         """Output of the network, shape (point,)."""
         points, narrow = prepared
         factors = (self.first_factor, *[self.w0] * (self.n_sine_layers - 1))
-        sines = siren_layers(narrow, weights, factors)
         # Sines have a mean square of one half, interpolated values that of their grid times the interpolation's.
         # Scaled by these constants, not by what is measured, the medium does not depend on the grid it is on.
         grid_gain = math.sqrt(self.share / (self.n_levels * self.n_columns)) / (GRID_SPREAD * INTERPOLATED)
         sine_gain = math.sqrt(2 * (1 - self.share) / self.n_sines)
-        hidden = torch.addmm(
-            sines @ (sine_gain * weights["from_sines"]),
-            self.levels.at(weights["table"], points),
-            grid_gain * weights["from_grids"],
-        )
-        return perceptron(hidden, weights, self.activation)
+        from_grids, from_sines = grid_gain * weights["from_grids"], sine_gain * weights["from_sines"]
+
+        def fused(features: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+            sines = siren_layers(points, weights, factors)
+            hidden = torch.addmm(sines @ from_sines, features, from_grids)
+            return perceptron(hidden, weights, self.activation)
+
+        return in_strips(fused, self.levels.at(weights["table"], points), narrow)
 
     def rates(self) -> dict[str, torch.Tensor]:
         """One rate for the grids, one for the sines, one for the fusion."""

@@ -15,6 +15,9 @@ from usct.parameterization.field import PointField
 CACHE_BYTES = 300_000_000
 """Most memory for what is computed once for the points of a grid."""
 
+STRIP = 4096
+"""Points to evaluate at once: what a hundred units make of them stays in a processor's cache."""
+
 MEAN_GAIN = 0.1
 """Output for a mean of one; with one, the constant would hold half of the kernel's trace."""
 
@@ -189,6 +192,17 @@ def perceptron(hidden: torch.Tensor, weights: Weights, activation: Activation) -
         # The small matrix takes the factor: scaling the many activations would cost a pass over memory.
         hidden = ACTIVATIONS[activation](hidden) @ (layer * len(layer) ** -0.5)
     return hidden[:, 0]
+
+
+def in_strips(function: Callable[..., torch.Tensor], *inputs: torch.Tensor) -> torch.Tensor:
+    """Apply a function that treats every point alike, on processors to a strip of points after another.
+
+    Activations of all points at once would be written to memory and read again; from the cache, a network of a
+    hundred units is three times as fast. Other devices work on all points together.
+    """
+    if inputs[0].device.type != "cpu":
+        return function(*inputs)
+    return torch.cat([function(*strip) for strip in zip(*(v.split(STRIP) for v in inputs), strict=True)])
 
 
 def normal(generator: torch.Generator, shape: tuple[int, ...]) -> torch.Tensor:

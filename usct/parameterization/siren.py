@@ -5,7 +5,7 @@ import math
 import torch
 
 from usct.medium import Medium
-from usct.parameterization.network import NetworkField, Weights, require_resolved
+from usct.parameterization.network import NetworkField, Weights, in_strips, require_resolved
 
 RMS_SHARE = math.sqrt(1 / 6)
 """Root mean square wavenumber of a first layer with uniform weights in -1/2 to 1/2, for w0 = 1 [rad/unit]."""
@@ -86,7 +86,8 @@ class Siren(NetworkField):
     def evaluate(self, prepared: tuple[torch.Tensor, ...], weights: Weights) -> torch.Tensor:
         """Output of the network, shape (point,)."""
         factors = (self.first_factor, *[self.w0] * (self.n_layers - 1))
-        return (siren_layers(prepared[0], weights, factors) @ weights["readout"])[:, 0]
+        outputs = in_strips(lambda p: siren_layers(p, weights, factors) @ weights["readout"], *prepared)
+        return outputs[:, 0]
 
     def rates(self) -> dict[str, torch.Tensor]:
         """The same for all layers."""
