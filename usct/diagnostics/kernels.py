@@ -65,6 +65,7 @@ class TangentKernels:
         self.frequencies = tuple(range(n_frequencies) if frequencies is None else frequencies)
         _check(self, n_frequencies, preconditioner)
         self.preconditioner = preconditioner
+        self.preconditioner = preconditioner
         self._root = None if preconditioner is None else preconditioner.double().sqrt()
         self._kept = [(point.residuals[n].weights > 0).cpu() for n in self.frequencies]
         self._scales = [
@@ -81,7 +82,7 @@ class TangentKernels:
             point,
             self.image,
             region=self.region,
-            preconditioner=None if self._root is None else self._root.square(),
+            preconditioner=self.preconditioner,
             frequencies=self.frequencies,
             without_constant=self._constant is not None,
         )
