@@ -65,7 +65,6 @@ class TangentKernels:
         self.frequencies = tuple(range(n_frequencies) if frequencies is None else frequencies)
         _check(self, n_frequencies, preconditioner)
         self.preconditioner = preconditioner
-        self.preconditioner = preconditioner
         self._root = None if preconditioner is None else preconditioner.double().sqrt()
         self._kept = [(point.residuals[n].weights > 0).cpu() for n in self.frequencies]
         self._scales = [
