@@ -197,8 +197,9 @@ class Objective:
 class Tangent:
     """A function's value and derivative at one point, with products in both directions.
 
-    The transposed product is linear in what it is applied to, so its own transpose is the forward product;
-    that needs no second evaluation of the function, which forward differentiation would.
+    The transposed product is linear in what it is applied to, so its own transpose is the forward product; that
+    needs no second evaluation of the function, which forward differentiation would. It is recorded while the
+    first transposed product is made, whatever that is applied to.
     """
 
     def __init__(self, function: Callable[[torch.Tensor], torch.Tensor], point: torch.Tensor) -> None:
@@ -210,9 +211,13 @@ class Tangent:
     def apply(self, direction: torch.Tensor) -> torch.Tensor:
         """Derivative along a direction."""
         if self._push is None:
-            _, self._push, *_ = vjp(lambda c: self._pull(c)[0], torch.zeros_like(self.value))
+            self.adjoint(torch.zeros_like(self.value))
+        assert self._push is not None
         return self._push(direction)[0].detach()
 
     def adjoint(self, cotangent: torch.Tensor) -> torch.Tensor:
         """Transposed derivative, real part."""
-        return self._pull(cotangent)[0].detach()
+        if self._push is not None:
+            return self._pull(cotangent)[0].detach()
+        transposed, self._push, *_ = vjp(lambda c: self._pull(c)[0], cotangent.to(self.value))
+        return transposed.detach()
