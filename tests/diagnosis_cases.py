@@ -26,6 +26,7 @@ def make_diagnosis(grid: Grid = GRID, n_modes: int = 12, with_decay: bool = True
         representation="pixel",
         optimizer="plain gradient steps",
         noise=1e-4 / 4608,
+        scale=1e-7,
         n_data=4608,
         n_parameters=int(region.sum()),
         data_kernel=_data_kernel(n_modes),
@@ -58,7 +59,9 @@ def _data_kernel(n_modes: int) -> DataKernel:
         effective_rank=512.25,
         degrees_of_freedom=433.5,
         decay_exponent=0.5,
+        constant_share=0.03,
         energy=energy,
+        frequency_bias=torch.tensor([0.8], dtype=torch.float64),
     )
 
 
@@ -78,4 +81,4 @@ def _decay(n_modes: int) -> Decay:
     steps = torch.arange(7, dtype=torch.float64)[:, None]
     eigenvalues = torch.arange(1, n_modes + 1, dtype=torch.float64) ** -0.5
     predicted = (1 - 0.6 * eigenvalues) ** steps
-    return Decay(0.2, predicted, predicted * (1 + 0.01 * steps))
+    return Decay(0.2, predicted, predicted * (1 + 0.01 * steps), 0.02, 0.125)

@@ -1,6 +1,5 @@
 """The verbs of usct as Python functions: the one place where the parts are put together."""
 
-import hashlib
 import math
 import platform
 import signal
@@ -18,13 +17,12 @@ import torch
 import usct
 from usct import io, signals
 from usct.acquisition import Acquisition, Spectra, TransducerArray
-from usct.assembly import build_inversion, prepare
+from usct.assembly import build_inversion, fingerprint, load_state, prepare
 from usct.choosing import capacity_warning
 from usct.config import DEFAULT_PRESET, RunConfig, load_config
 from usct.errors import InputError
 from usct.forward.parallel import single_threaded_blas
 from usct.inversion.discretization import Discretization
-from usct.inversion.state import State
 from usct.medium import Medium
 from usct.phantom import Phantom
 from usct.preflight import check_simulation, check_size, water_of
@@ -130,8 +128,8 @@ def reconstruct(
     highest = 2 * math.pi * float(observed.frequencies.max()) / water
     warning = capacity_warning(inversion.parameterization, inversion.grid, highest, config.schedule.cutoff)
     notes |= {"warning": warning} if warning else {}
-    fingerprint = _fingerprint(config, acquisition, observed, water)
-    state = _load_state(checkpoint, fingerprint) if resume else None
+    identity = fingerprint(config, acquisition, observed, water)
+    state = load_state(checkpoint, identity) if resume else None
     iterates = inversion.iterate(observed, state)
     try:
         with _termination_as_interrupt(), single_threaded_blas():
@@ -139,7 +137,7 @@ def reconstruct(
                 iterate = next(iterates)
                 if checkpoint is not None:
                     io.save_arrays(
-                        checkpoint, dict(iterate.arrays), dict(iterate.texts) | {"fingerprint": fingerprint}
+                        checkpoint, dict(iterate.arrays), dict(iterate.texts) | {"fingerprint": identity}
                     )
                 if on_iterate is not None:
                     on_iterate(iterate)
@@ -149,36 +147,6 @@ def reconstruct(
         result = inversion.cancelled()
     facts = _provenance(config, water, time.perf_counter() - began) | notes
     return replace(result, provenance=facts)
-
-
-def _fingerprint(config: RunConfig, acquisition: Acquisition, observed: Spectra, water: float) -> str:
-    """Hash of everything that a checkpoint depends on; where to compute and with how many threads is not part."""
-    digest = hashlib.sha256(config.model_dump_json(exclude={"device", "threads", "description"}).encode())
-    start = None if acquisition.start is None else acquisition.start.sound_speed
-    array = acquisition.array
-    for values in (
-        observed.values,
-        observed.weights,
-        array.positions,
-        array.transmits,
-        array.receives,
-        start,
-    ):
-        digest.update(b"" if values is None else values.detach().cpu().contiguous().numpy().tobytes())
-    digest.update(f"{water!r} {observed.damping!r} {observed.frequencies.tolist()}".encode())
-    return digest.hexdigest()
-
-
-def _load_state(checkpoint: Path | None, fingerprint: str) -> State:
-    if checkpoint is None or not checkpoint.exists():
-        raise InputError(f"{checkpoint}: there is no checkpoint to resume from; start without --resume")
-    arrays, texts = io.load_arrays(checkpoint)
-    if texts.get("fingerprint") != fingerprint:
-        raise InputError(
-            f"{checkpoint}: was made from another scan or with other settings; "
-            "use those, or start afresh without --resume"
-        )
-    return State.from_arrays(arrays, texts)
 
 
 @contextmanager

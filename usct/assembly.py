@@ -1,12 +1,14 @@
 """From a scan and settings to an inversion that is ready to run."""
 
+import hashlib
 import math
-from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from usct import io
 from usct.acquisition import Acquisition, Spectra
 from usct.choosing import choose_parameterization, kernel_of
 from usct.config import RunConfig
@@ -14,11 +16,10 @@ from usct.errors import InputError
 from usct.grid import Grid
 from usct.inversion.discretization import Discretization
 from usct.inversion.loop import Inversion
-from usct.inversion.objective import Objective, Point
 from usct.inversion.schedule import Kernel, OptimizerName, Schedule, Stage, continuation, within_budget
+from usct.inversion.state import State
 from usct.medium import Medium
 from usct.misfit.selection import select
-from usct.misfit.spectra import LeastSquares
 from usct.preflight import below_nyquist, check_size, check_start, usable_device
 from usct.starting.disc import estimate_disc
 from usct.starting.homogeneous import estimate_water_sound_speed
@@ -183,68 +184,40 @@ def _schedule(observed: Spectra, config: RunConfig, kernel: Kernel | None) -> Sc
         raise InputError(f"schedule.max_solves: {error}") from None
 
 
-def stage_at(inversion: Inversion, frequency: float | None, last: bool) -> Stage:
-    """The stage of a schedule that used a frequency, for that frequency alone.
+def fingerprint(config: RunConfig, acquisition: Acquisition, observed: Spectra, water: float) -> str:
+    """Hash of everything that a checkpoint depends on; where to compute and with how many threads is not part."""
+    digest = hashlib.sha256(config.model_dump_json(exclude={"device", "threads", "description"}).encode())
+    start = None if acquisition.start is None else acquisition.start.sound_speed
+    array = acquisition.array
+    for values in (
+        observed.values,
+        observed.weights,
+        array.positions,
+        array.transmits,
+        array.receives,
+        start,
+    ):
+        digest.update(b"" if values is None else values.detach().cpu().contiguous().numpy().tobytes())
+    digest.update(f"{water!r} {observed.damping!r} {observed.frequencies.tolist()}".encode())
+    return digest.hexdigest()
+
+
+def load_state(checkpoint: Path | None, expected: str) -> State:
+    """Where a checkpoint stands.
 
     Args:
-        inversion: Whose schedule.
-        frequency: One of its frequencies [Hz], to one part in a thousand; None for that of the first or last stage.
-        last: Take the last stage with it rather than the first.
+        checkpoint: Its file.
+        expected: Fingerprint of the run that it must belong to.
 
     Raises:
-        InputError: If no stage used the frequency.
+        InputError: If there is none, or it is another run's.
     """
-    schedule = inversion.schedule[::-1] if last else inversion.schedule
-    if frequency is None:
-        return schedule[0]
-    for stage in schedule:
-        for used in stage.frequencies:
-            if abs(used - frequency) <= 1e-3 * used:
-                return replace(stage, frequencies=(used,))
-    have = sorted({f for stage in schedule for f in stage.frequencies})
-    raise InputError(
-        f"frequency {frequency / 1e3:g} kHz took no part in the run; choose from "
-        f"{', '.join(f'{f / 1e3:g}' for f in have)} kHz"
-    )
-
-
-def revisit(
-    inversion: Inversion,
-    observed: Spectra,
-    stage: Stage,
-    field: Mapping[str, torch.Tensor] | None = None,
-    opening: tuple[float, float] | None = None,
-) -> Point:
-    """The objective at one place of a run: one factorisation for each frequency of the stage.
-
-    Where the run tailors its kernel before an update, so does this at the run's start; a field from later on
-    carries the kernel that made it.
-
-    Args:
-        inversion: From `build_inversion`; its parameterization is overwritten.
-        observed: Data that hold the stage's frequencies.
-        stage: Frequencies and source weights.
-        field: State of the parameterization there; None for the start.
-        opening: Sound speeds that the stage's models were fitted to [m/s]; None for those of the image.
-
-    Raises:
-        InputError: If the field does not fit the inversion.
-    """
-    parameterization = inversion.parameterization
-    if field is not None:
-        try:
-            parameterization.load_state_dict(dict(field))
-        except RuntimeError:
-            raise InputError(
-                "the trained field does not fit the settings and the array; give the scan that made the result"
-            ) from None
-    with torch.no_grad():
-        speeds = parameterization(inversion.grid).sound_speed
-    opening = opening or (float(speeds.min()), float(speeds.max()))
-    data = observed.at(torch.tensor(stage.frequencies, dtype=torch.float64))
-    models = [
-        inversion.discretization.model(inversion.array, opening, f, data.damping) for f in stage.frequencies
-    ]
-    objective = Objective(models, data, LeastSquares(stage.source_weights), parameterization)
-    point = objective.at(parameterization.vector())
-    return inversion._tailored(point, stage, 0) if field is None else point
+    if checkpoint is None or not checkpoint.exists():
+        raise InputError(f"{checkpoint}: there is no checkpoint to resume from; start without --resume")
+    arrays, texts = io.load_arrays(checkpoint)
+    if texts.get("fingerprint") != expected:
+        raise InputError(
+            f"{checkpoint}: was made from another scan or with other settings; "
+            "use those, or start afresh without --resume"
+        )
+    return State.from_arrays(arrays, texts)

@@ -28,9 +28,11 @@ class DataKernel:
         trace: Sum of all eigenvalues [1].
         trace_error: Standard error of it [1].
         effective_rank: How many eigenvalues carry the trace [1].
-        degrees_of_freedom: Numbers that data with this noise determine, sum of l / (l + noise) [1].
+        degrees_of_freedom: Numbers that the data determine, sum of l / (l + threshold) [1].
         decay_exponent: Exponent p of l_k ~ k^-p [1].
+        constant_share: Share of the trace that goes to making the whole image faster or slower [1].
         energy: Share of the residuals' energy in each mode, shape (mode,) [1].
+        frequency_bias: Mean eigenvalue of each frequency over that of pixels, shape (frequency,) [1].
     """
 
     eigenvalues: torch.Tensor
@@ -43,7 +45,9 @@ class DataKernel:
     effective_rank: float
     degrees_of_freedom: float
     decay_exponent: float
+    constant_share: float
     energy: torch.Tensor
+    frequency_bias: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -77,11 +81,15 @@ class Decay:
         rate: Length of a step, as a factor of the gradient [1].
         predicted: Amplitude of each mode over that before the first step, (1 - rate l)^t, shape (step + 1, mode).
         measured: The same with the wave equation solved anew after every step, shape (step + 1, mode).
+        error: Largest difference of the two, over modes that hold enough to be told [1].
+        drift: Change of the data's kernel since the start of the run, over what it was; NaN at the start [1].
     """
 
     rate: float
     predicted: torch.Tensor
     measured: torch.Tensor
+    error: float
+    drift: float
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,7 @@ class Diagnosis:
         representation: Name of what makes the image.
         optimizer: Whose steps the kernels describe: plain gradient steps, or Adam.
         noise: Variance of the noise in one real datum, of data whose energy is one [1].
+        scale: Factor that makes the representation's tangent kernel the covariance of the image before the data [1].
         n_data: Real numbers in the data.
         n_parameters: Trainable numbers.
         data_kernel: The data's side.
@@ -116,6 +125,7 @@ class Diagnosis:
     representation: str
     optimizer: str
     noise: float
+    scale: float
     n_data: int
     n_parameters: int
     data_kernel: DataKernel
@@ -142,6 +152,11 @@ class Diagnosis:
                 f"modes, bands and nodes must agree, got {sorted(counts)}, {sorted(bands)}, "
                 f"{len(data.nodes)} and {len(data.weights)}"
             )
+
+    @property
+    def threshold(self) -> float:
+        """Eigenvalue of a pattern about which the data say as much as was held before them [1]."""
+        return self.noise / self.scale
 
     @property
     def noise_db(self) -> float:

@@ -124,5 +124,10 @@ def sha256(path: Path) -> str:
 
 
 def _kind(thing: object) -> str:
-    names = {"Acquisition": "scan", "Phantom": "phantom", "Reconstruction": "result"}
+    names = {
+        "Acquisition": "scan",
+        "Phantom": "phantom",
+        "Reconstruction": "result",
+        "Diagnosis": "diagnosis",
+    }
     return names.get(type(thing).__name__, "file of another kind")

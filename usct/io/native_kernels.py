@@ -1,10 +1,11 @@
 """Writing and reading diagnoses in the native HDF5 schema, and their curves as CSV.
 
-Root attributes: `at`, `representation`, `optimizer`, `noise`, `n_data`, `n_parameters`, and as JSON `summary` and
-`provenance`. `/image/{sound_speed,region}`; `/wtk/{eigenvalues,errors,energy,modes}`, `/wtk/density/{nodes,weights}`,
-with the scalars of the spectrum as attributes of `/wtk`; `/nsk/{modes,wavenumber,transfer,gain,gradient_raw,
-gradient_filtered}`, attribute `diffraction_limit` [rad/m]; `/resolution` [m]; `/uncertainty` [m/s];
-`/decay/{predicted,measured}`, attribute `rate`; `/frequencies` [Hz]. Maps carry `spacing` and `origin` [m].
+Root attributes: `at`, `representation`, `optimizer`, `noise`, `scale`, `n_data`, `n_parameters`, and as JSON
+`summary` and `provenance`. `/image/{sound_speed,region}`; `/wtk/{eigenvalues,errors,energy,modes,frequency_bias}` and
+`/wtk/density/{nodes,weights}`, with the scalars of the spectrum as attributes of `/wtk`;
+`/nsk/{modes,wavenumber,transfer,gain,gradient_raw,gradient_filtered}`, attribute `diffraction_limit` [rad/m];
+`/resolution` [m]; `/uncertainty` [m/s]; `/decay/{predicted,measured}`, attributes `rate`, `error` and `drift`;
+`/frequencies` [Hz]. Maps carry `spacing` and `origin` [m].
 """
 
 import csv
@@ -23,7 +24,14 @@ from usct.io import hdf5
 from usct.io.atomic import write_text
 from usct.io.native_write import array_of, write_file
 
-_SCALARS = ("trace", "trace_error", "effective_rank", "degrees_of_freedom", "decay_exponent")
+_SCALARS = (
+    "trace",
+    "trace_error",
+    "effective_rank",
+    "degrees_of_freedom",
+    "decay_exponent",
+    "constant_share",
+)
 _SPECTRUM = ("eigenvalues", "errors", "energy")
 _DENSITY = ("density/nodes", "density/weights")
 _TRANSFER = {
@@ -54,6 +62,7 @@ def write_kernels(diagnosis: Diagnosis, path: Path) -> None:
             "representation": diagnosis.representation,
             "optimizer": diagnosis.optimizer,
             "noise": diagnosis.noise,
+            "scale": diagnosis.scale,
             "n_data": diagnosis.n_data,
             "n_parameters": diagnosis.n_parameters,
             "summary": json.dumps(list(diagnosis.summary)),
@@ -88,6 +97,7 @@ def _write_data_kernel(group: h5py.Group, kernel: DataKernel) -> None:
     hdf5.set_attributes(group, {name: float(getattr(kernel, name)) for name in _SCALARS})
     for name in _SPECTRUM:
         hdf5.put(group, name, array_of(getattr(kernel, name)), {"units": "1", "dims": "mode"})
+    hdf5.put(group, "frequency_bias", array_of(kernel.frequency_bias), {"units": "1", "dims": "freq"})
     about: dict[str, hdf5.Attribute] = {"units": "1", "dims": "mode, freq, tx, rx"}
     hdf5.put(group, "modes", array_of(kernel.modes), about)
     for name, values in zip(_DENSITY, (kernel.nodes, kernel.weights), strict=True):
@@ -102,7 +112,7 @@ def _write_image_kernel(group: h5py.Group, kernel: ImageKernel, grid: Grid) -> N
 
 
 def _write_decay(group: h5py.Group, decay: Decay) -> None:
-    group.attrs["rate"] = float(decay.rate)
+    hdf5.set_attributes(group, {name: float(getattr(decay, name)) for name in ("rate", "error", "drift")})
     for name in ("predicted", "measured"):
         hdf5.put(group, name, array_of(getattr(decay, name)), {"units": "1", "dims": "step, mode"})
 
@@ -129,6 +139,7 @@ def read_kernels(file: h5py.File, path: Path) -> Diagnosis:
         representation=hdf5.text(file, "representation", path),
         optimizer=hdf5.text(file, "optimizer", path),
         noise=float(file.attrs["noise"]),
+        scale=float(file.attrs["scale"]),
         n_data=int(file.attrs["n_data"]),
         n_parameters=int(file.attrs["n_parameters"]),
         data_kernel=_read_data_kernel(_group(file, "wtk", path), path),
@@ -143,7 +154,7 @@ def read_kernels(file: h5py.File, path: Path) -> Diagnosis:
 def _read_data_kernel(group: h5py.Group, path: Path) -> DataKernel:
     tensors = [_tensor(group, name, path) for name in ("eigenvalues", "errors", "modes", *_DENSITY)]
     eigenvalues, errors, modes, nodes, weights = tensors
-    trace, trace_error, effective_rank, degrees_of_freedom, exponent = (
+    trace, trace_error, effective_rank, degrees_of_freedom, exponent, constant_share = (
         float(group.attrs[name]) for name in _SCALARS
     )
     return DataKernel(
@@ -157,7 +168,9 @@ def _read_data_kernel(group: h5py.Group, path: Path) -> DataKernel:
         effective_rank,
         degrees_of_freedom,
         exponent,
+        constant_share,
         _tensor(group, "energy", path),
+        _tensor(group, "frequency_bias", path),
     )
 
 
@@ -170,9 +183,8 @@ def _read_image_kernel(group: h5py.Group, path: Path) -> ImageKernel:
 
 
 def _read_decay(group: h5py.Group, path: Path) -> Decay:
-    return Decay(
-        float(group.attrs["rate"]), _tensor(group, "predicted", path), _tensor(group, "measured", path)
-    )
+    rate, error, drift = (float(group.attrs[name]) for name in ("rate", "error", "drift"))
+    return Decay(rate, _tensor(group, "predicted", path), _tensor(group, "measured", path), error, drift)
 
 
 def _group(file: h5py.File, name: str, path: Path) -> h5py.Group:

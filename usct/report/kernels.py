@@ -1,0 +1,252 @@
+"""One page about what the data support: image and its limits, patterns, spectra, and whether theory holds."""
+
+import math
+import textwrap
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import MaxNLocator
+
+from usct.diagnosis import Decay, Diagnosis
+from usct.grid import Grid
+from usct.medium import Medium
+from usct.reconstruction import RESEARCH_USE_ONLY
+from usct.report import figures
+from usct.units import KILOHERTZ, MILLIMETRE
+
+_INK, _FAINT, _ACCENT, _WARN = figures._INK, figures._FAINT, figures._ACCENT, figures._TRUTH
+_WIDTH = 12.8
+_HEIGHTS = (4.2, 2.6, 4.3)
+_MODES_SHOWN = 7
+_DECAYS_SHOWN = 5
+_DECAY_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
+
+
+def kernels_figure(diagnosis: Diagnosis, title: str = "") -> Figure:
+    """Draw a diagnosis on one page.
+
+    Args:
+        diagnosis: What was found.
+        title: A name for people, such as the name of the file.
+
+    Returns:
+        A figure that belongs to no window.
+    """
+    lines = [
+        part
+        for sentence in diagnosis.summary
+        for part in textwrap.wrap(sentence, 150, initial_indent="•  ", subsequent_indent="    ")
+    ]
+    top, bottom = 0.85 + 0.205 * len(lines), 0.3
+    total = sum(_HEIGHTS) + top + bottom
+    figure = Figure(figsize=(_WIDTH, total), dpi=figures._DOTS_PER_INCH, layout="constrained")
+    FigureCanvasAgg(figure)
+    frame = (0, bottom / total, 1, 1 - (top + bottom) / total)
+    figure.get_layout_engine().set(rect=frame)  # type: ignore[call-arg, union-attr]
+    rows = figure.add_gridspec(len(_HEIGHTS), 1, height_ratios=_HEIGHTS)
+    for row, draw in zip(rows, (_draw_maps, _draw_modes, _draw_curves), strict=True):
+        draw(figure.add_subfigure(row), diagnosis)
+    _write_heading(figure, diagnosis, title, lines, total)
+    figure.text(0.5, 0.15 / total, RESEARCH_USE_ONLY, ha="center", va="center", color=_INK, fontsize=8)
+    return figure
+
+
+def _write_heading(figure: Figure, diagnosis: Diagnosis, title: str, lines: list[str], total: float) -> None:
+    """Write what was looked at, and the findings in a box."""
+    heading = "What the data support" + (f": {title}" if title else "")
+    frequencies = ", ".join(f"{f / KILOHERTZ:g}" for f in diagnosis.frequencies)
+    about = (
+        f"{diagnosis.at.capitalize()} of the run, {frequencies} kHz, noise {diagnosis.noise_db:.0f} dB below the data; "
+        f"{diagnosis.representation}, {diagnosis.n_parameters} parameters, {diagnosis.n_data} data, "
+        f"{diagnosis.optimizer}"
+    )
+    figure.text(0.012, 1 - 0.14 / total, heading, va="top", color=_INK, fontsize=14, fontweight="bold")
+    figure.text(0.012, 1 - 0.42 / total, about, va="top", color=_INK, fontsize=9, parse_math=False)
+    figure.text(
+        0.018,
+        1 - 0.76 / total,
+        "\n".join(lines),
+        va="top",
+        color=_INK,
+        fontsize=10,
+        linespacing=1.35,
+        parse_math=False,
+        bbox={"boxstyle": "round,pad=0.5", "facecolor": "#eef9fb", "edgecolor": _ACCENT, "linewidth": 0.8},
+    )
+
+
+def _draw_maps(figure: SubFigure, diagnosis: Diagnosis) -> None:
+    """Draw the image, and beside it how fine and how sure it is."""
+    window = figures._speed_window([Medium(diagnosis.grid, diagnosis.sound_speed)])
+    panels = (
+        ("The image", diagnosis.sound_speed, "gray", window, "Sound speed [m/s]"),
+        (
+            "How fine: smallest detail that is supported",
+            diagnosis.resolution / MILLIMETRE,
+            "viridis_r",
+            _window(diagnosis.resolution / MILLIMETRE),
+            "Width of a point after reconstruction [mm]",
+        ),
+        (
+            "How sure: standard deviation of the sound speed",
+            diagnosis.standard_deviation,
+            "magma_r",
+            _window(diagnosis.standard_deviation),
+            "One standard deviation [m/s]",
+        ),
+    )
+    axes = figure.subplots(1, 3, sharex=True, sharey=True)
+    for ax, (title, values, colours, (low, high), label) in zip(axes, panels, strict=True):
+        shown = ax.imshow(
+            values.double().numpy(),
+            cmap=colours,
+            vmin=low,
+            vmax=high,
+            extent=figures._extent(diagnosis.grid),
+            interpolation="nearest",
+        )
+        ax.set_title(title, color=_INK, fontsize=10.5)
+        ax.set_xlabel("x [mm]")
+        figures._tidy(ax)
+        figures._add_colour_bar(figure, shown, [ax], label)
+    axes[0].set_ylabel("y [mm]", fontsize=9, color=_INK)
+
+
+def _window(values: torch.Tensor) -> tuple[float, float]:
+    """Values between which all but one part in fifty lie."""
+    finite = values[torch.isfinite(values)].double().numpy()
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = (float(np.percentile(finite, share)) for share in (1, 99))
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def _draw_modes(figure: SubFigure, diagnosis: Diagnosis) -> None:
+    """Draw patterns of the image, evenly picked from those that were found."""
+    figure.suptitle(
+        "Patterns that the data see, the strongest first: an update finds the left ones at once, the right ones late",
+        color=_INK,
+        fontsize=10.5,
+    )
+    modes, eigenvalues = diagnosis.image_kernel.modes, diagnosis.data_kernel.eigenvalues
+    axes = figure.subplots(1, _MODES_SHOWN, sharex=True, sharey=True)
+    shown = np.unique(np.geomspace(1, max(1, len(modes)), _MODES_SHOWN).round().astype(int)) - 1
+    for ax, number in zip(axes, shown[shown < len(modes)], strict=False):
+        _draw_mode(ax, modes[number], diagnosis.grid)
+        strength = float(eigenvalues[number] / eigenvalues[0])
+        ax.set_title(f"no. {number + 1}", color=_INK, fontsize=9)
+        ax.set_xlabel(
+            f"strength {strength:.0%}" if strength >= 0.1 else f"strength {strength:.1%}", fontsize=8
+        )
+    for ax in axes[len(shown[shown < len(modes)]) :]:
+        ax.set_visible(False)
+
+
+def _draw_mode(ax: Axes, mode: torch.Tensor, grid: Grid) -> None:
+    peak = max(float(mode.abs().max()), 1e-300)
+    ax.imshow(
+        (mode / peak).double().numpy(),
+        cmap="RdBu_r",
+        vmin=-1,
+        vmax=1,
+        extent=figures._extent(grid),
+        interpolation="nearest",
+    )
+    ax.set(xticks=[], yticks=[])
+    for spine in ax.spines.values():
+        spine.set_color(_FAINT)
+
+
+def _draw_curves(figure: SubFigure, diagnosis: Diagnosis) -> None:
+    spectrum, transfer, decay = figure.subplots(1, 3)
+    _draw_spectrum(spectrum, diagnosis)
+    _draw_transfer(transfer, diagnosis)
+    _draw_decay(decay, diagnosis.decay)
+    for ax in (spectrum, transfer, decay):
+        figures._tidy(ax)
+
+
+def _draw_spectrum(ax: Axes, diagnosis: Diagnosis) -> None:
+    """Draw all eigenvalues by rank: those that were found as dots, the others from their density."""
+    kernel, level = diagnosis.data_kernel, diagnosis.threshold
+    ax.set_title("How much the data say: strength of every pattern", color=_INK, fontsize=10.5)
+    ax.set_xlabel("Number of the pattern")
+    ax.set_ylabel("Strength (eigenvalue)")
+    order = kernel.nodes.argsort(descending=True)
+    nodes, rank = kernel.nodes[order], kernel.weights[order].cumsum(0) - 0.5 * kernel.weights[order]
+    usable = (nodes > 0) & (rank >= 1)
+    ax.plot(rank[usable], nodes[usable], color=_FAINT, linewidth=1.6, label="all, estimated")
+    found = torch.arange(1, len(kernel.eigenvalues) + 1)
+    ax.plot(found, kernel.eigenvalues, ".", color=_ACCENT, markersize=4.5, label="found one by one")
+    ax.set(xscale="log", yscale="log")
+    top = float(kernel.eigenvalues.max())
+    ax.set_ylim(max(min(level, 1e-2 * top) / 30, 1e-7 * top), 3 * top)
+    low = ax.get_ylim()[0]
+    if level > low:
+        ax.axhspan(low, level, color=_WARN, alpha=0.1, linewidth=0)
+        ax.axhline(level, color=_WARN, linewidth=1)
+        ax.text(1.15, level, "noise says more than data", va="top", fontsize=8, color=_WARN)
+    count = kernel.degrees_of_freedom
+    if count >= 1:
+        ax.axvline(count, color=_WARN, linewidth=1, linestyle=(0, (4, 2)))
+        ax.text(
+            count,
+            2.2 * top,
+            f"{count:.0f} numbers determined ",
+            ha="right",
+            va="top",
+            fontsize=8,
+            color=_WARN,
+        )
+    ax.legend(frameon=False, fontsize=8, labelcolor=_INK, loc="center left")
+
+
+def _draw_transfer(ax: Axes, diagnosis: Diagnosis) -> None:
+    """Draw what is in the gradient at each size of detail, and what the representation lets through."""
+    kernel = diagnosis.image_kernel
+    ax.set_title("Which detail an update can make", color=_INK, fontsize=10.5)
+    across = kernel.wavenumbers * MILLIMETRE
+    lines = (
+        (kernel.raw, "gradient, as the data ask", _FAINT, "-"),
+        (kernel.filtered, "gradient, as the representation grants", _ACCENT, "-"),
+        (kernel.representation, "what the representation lets through", _ACCENT, (0, (1.2, 1.2))),
+        (kernel.gain, "what the waves see", _INK, (0, (5, 2))),
+    )
+    for values, label, colour, dashes in lines:
+        ax.plot(across, values.clamp(min=1e-12), color=colour, linestyle=dashes, linewidth=1.6, label=label)
+    ax.set_yscale("log")
+    ax.set_ylim(1e-4, 30)
+    ax.set_xlim(0, float(across.max()))
+    limit = kernel.diffraction_limit * MILLIMETRE
+    if limit < float(across.max()):
+        ax.axvspan(limit, float(across.max()), color=_WARN, alpha=0.1, linewidth=0)
+        ax.text(limit, 1.3e-4, " invisible\n to these waves", fontsize=8, color=_WARN, va="bottom")
+    ticks = [tick for tick in ax.xaxis.get_major_locator().tick_values(0, float(across.max())) if tick > 0]
+    ticks = [tick for tick in ticks if tick <= float(across.max())]
+    ax.set_xticks(ticks, [f"{tick:.3g}\n{math.pi / tick:.2g}" for tick in ticks])
+    ax.set_xlabel("Wavenumber [rad/mm], below it half a wave of this pattern [mm]")
+    ax.set_ylabel("Relative to the largest")
+    ax.legend(frameon=False, fontsize=7.5, labelcolor=_INK, loc="upper right")
+
+
+def _draw_decay(ax: Axes, decay: Decay | None) -> None:
+    """Draw predicted decay as lines and measured decay as dots for a few patterns."""
+    ax.set_title("Does the theory hold? Lines foretold, dots tried", color=_INK, fontsize=10.5)
+    if decay is None:
+        text = "no steps were tried"
+        ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes, color=_INK)
+        return
+    steps, n_modes = decay.predicted.shape
+    shown = np.unique(np.geomspace(1, n_modes, _DECAYS_SHOWN).round().astype(int)) - 1
+    for number, colour in zip(shown, _DECAY_COLOURS, strict=False):
+        ax.plot(decay.predicted[:, number], color=colour, linewidth=1.4, label=f"pattern {number + 1}")
+        ax.plot(decay.measured[:, number], "o", color=colour, markersize=4)
+    ax.set_ylim(min(0.0, 1.05 * float(decay.measured[:, shown].min())), None)
+    ax.set_xlim(-0.1, steps - 0.9)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlabel("Plain gradient steps")
+    ax.set_ylabel("Share of the pattern left in the residual")
+    ax.legend(frameon=False, fontsize=8, labelcolor=_INK)
