@@ -7,6 +7,7 @@ width can be read: Rickers et al., Earth Planet. Sci. Lett. 367 (2013) 39).
 """
 
 import math
+from itertools import product
 
 import numpy as np
 import torch
@@ -23,7 +24,10 @@ REST = 1e-2
 DISTANCE = 6.0
 """Between the impulses of a comb, in widths of the point spread in the middle."""
 
-ZOOM = 4
+N_SHIFTS, N_ACROSS = (2, 4), 8
+"""Fewest and most shifts of the comb along each axis, and places to measure across the region."""
+
+ZOOM = 6
 """Factor by which spreads are interpolated before they are measured."""
 
 
@@ -46,17 +50,21 @@ def point_spread(kernels: TangentKernels, position: tuple[float, float], belief:
     return _spread(kernels, impulse, belief)
 
 
-def resolution_map(kernels: TangentKernels, belief: Belief, distance: float | None = None) -> torch.Tensor:
+def resolution_map(
+    kernels: TangentKernels, belief: Belief, distance: float | None = None, n_shifts: int | None = None
+) -> torch.Tensor:
     """Width of the point spread at half its height, everywhere.
 
-    Two combs of impulses, the second in the gaps of the first, are estimated with one solution each; widths in
-    between are averages of those around, so that changes of the resolution over less than the distance of two
-    impulses are not seen.
+    A comb of impulses is estimated with one solution, and again for every shift of it; widths in between are
+    averages of those around. At the region's rim spreads are cut off; what was measured
+    within three quarters of a width of it does not count.
 
     Args:
         kernels: At the point in question.
         belief: Variances of noise and image.
         distance: Between the impulses of a comb [m]; by default six widths of the spread in the middle.
+        n_shifts: Along each axis; widths are measured at every distance / n_shifts. By default two, and up to four
+            in regions of few widths, where that costs little.
 
     Returns:
         Width, shape of the image [m]; NaN outside the region. Detail smaller than this is shown as if it had this
@@ -67,17 +75,27 @@ def resolution_map(kernels: TangentKernels, belief: Belief, distance: float | No
         middle = _middle(grid, region)
         distance = DISTANCE * width(point_spread(kernels, middle, belief), grid, middle)
     pitch = max(4, round(distance / grid.spacing))
-    places, widths = [], []
-    for offset in (0, pitch // 2):
+    if n_shifts is None:
+        across = 2 * grid.spacing * math.sqrt(float(region.sum()) / math.pi)
+        n_shifts = min(max(math.ceil(N_ACROSS * distance / across), N_SHIFTS[0]), N_SHIFTS[1])
+    starts = [pitch * n // n_shifts for n in range(n_shifts)]
+    depth = _depth(region)
+    places, widths, inner = [], [], []
+    for down, right in product(starts, starts):
         comb = torch.zeros(grid.shape, dtype=torch.bool)
-        comb[offset::pitch, offset::pitch] = True
+        comb[down::pitch, right::pitch] = True
         comb &= region
+        if not comb.any():
+            continue
         spread = _spread(kernels, comb.double(), belief)
         for row, column in comb.nonzero().tolist():
             place = (float(grid.axis(0)[row]), float(grid.axis(1)[column]))
             places.append(place)
             widths.append(width(spread, grid, place, 0.5 * pitch * grid.spacing))
-    smooth = _between(grid, torch.tensor(places).double(), torch.tensor(widths).double(), 0.5 * distance)
+            inner.append(depth[row, column] * grid.spacing > 0.75 * widths[-1])
+    found = torch.tensor(widths).double()
+    counts = torch.isfinite(found) & (torch.tensor(inner) if any(inner) else True)
+    smooth = _between(grid, torch.tensor(places).double()[counts], found[counts], 0.5 * distance / n_shifts)
     return torch.where(region, smooth, torch.nan)
 
 
@@ -140,9 +158,14 @@ def _spread(kernels: TangentKernels, change: torch.Tensor, belief: Belief) -> to
 
 def _middle(grid: Grid, region: torch.Tensor) -> tuple[float, float]:
     """The place deepest inside the region [m]."""
-    depth = ndimage.distance_transform_edt(np.pad(region.numpy(), 1))[1:-1, 1:-1]
+    depth = _depth(region)
     row, column = np.unravel_index(int(depth.argmax()), depth.shape)
     return float(grid.axis(0)[int(row)]), float(grid.axis(1)[int(column)])
+
+
+def _depth(region: torch.Tensor) -> NDArray[np.float64]:
+    """Distance of every pixel of a region to the nearest one outside it, in cells."""
+    return ndimage.distance_transform_edt(np.pad(region.numpy(), 1))[1:-1, 1:-1]
 
 
 def _between(grid: Grid, places: torch.Tensor, values: torch.Tensor, reach: float) -> torch.Tensor:
@@ -150,10 +173,8 @@ def _between(grid: Grid, places: torch.Tensor, values: torch.Tensor, reach: floa
 
     Logarithms are averaged, for widths differ by factors.
     """
-    known = torch.isfinite(values)
-    places, logs = places[known], values[known].log()
     weights, total = torch.zeros(grid.shape).double(), torch.zeros(grid.shape).double()
-    for place, value in zip(places, logs, strict=True):
+    for place, value in zip(places, values.log(), strict=True):
         squared = (grid.points() - place).square().sum(dim=-1)
         one = torch.exp(-0.5 * squared / reach**2) + 1e-12
         weights += one
