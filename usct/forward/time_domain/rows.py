@@ -1,0 +1,154 @@
+"""Compiled arithmetic on rows of the grid; every loop here vectorises.
+
+Loops run over one index of contiguous rows, and everything in a loop has one floating-point type: an integer
+factor would promote it to double. Loops over the strips of the absorbing layers have a constant length.
+"""
+
+import numba
+
+from usct.forward.time_domain.layers import ZONE
+from usct.forward.time_domain.stencil import HALF_WIDTH
+
+HALO = HALF_WIDTH
+
+compiled = numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+
+
+@compiled
+def second_across(out, u, z, y, dz, dy, w):  # type: ignore[no-untyped-def] # compiled
+    """Second difference of a row across the rows that are (dz, dy) apart."""
+    n = len(out)
+    _second_across(
+        out,
+        u[z - 4 * dz, y - 4 * dy, HALO : HALO + n],
+        u[z - 3 * dz, y - 3 * dy, HALO : HALO + n],
+        u[z - 2 * dz, y - 2 * dy, HALO : HALO + n],
+        u[z - dz, y - dy, HALO : HALO + n],
+        u[z, y, HALO : HALO + n],
+        u[z + dz, y + dy, HALO : HALO + n],
+        u[z + 2 * dz, y + 2 * dy, HALO : HALO + n],
+        u[z + 3 * dz, y + 3 * dy, HALO : HALO + n],
+        u[z + 4 * dz, y + 4 * dy, HALO : HALO + n],
+        w,
+    )
+
+
+@compiled
+def _second_across(out, a4, a3, a2, a1, c, b1, b2, b3, b4, w):  # type: ignore[no-untyped-def] # compiled
+    w0, w1, w2, w3, w4 = w[0], w[1], w[2], w[3], w[4]
+    for x in range(len(out)):
+        sides = w1 * (a1[x] + b1[x]) + w2 * (a2[x] + b2[x]) + w3 * (a3[x] + b3[x]) + w4 * (a4[x] + b4[x])
+        out[x] = w0 * c[x] + sides
+
+
+@compiled
+def add(out, more):  # type: ignore[no-untyped-def] # compiled
+    """Add a row to another."""
+    for x in range(len(out)):
+        out[x] += more[x]
+
+
+@compiled
+def slope_across(slope, u, z, y, dz, dy, first, memory, loss):  # type: ignore[no-untyped-def] # compiled
+    """Advance a layer's convolution of the first difference across the rows that are (dz, dy) apart."""
+    n = len(slope)
+    _slope_across(
+        slope,
+        u[z - 2 * dz, y - 2 * dy, HALO : HALO + n],
+        u[z - dz, y - dy, HALO : HALO + n],
+        u[z + dz, y + dy, HALO : HALO + n],
+        u[z + 2 * dz, y + 2 * dy, HALO : HALO + n],
+        first[0],
+        first[1],
+        memory,
+        loss,
+    )
+
+
+@compiled
+def _slope_across(slope, a2, a1, b1, b2, near, far, memory, loss):  # type: ignore[no-untyped-def] # compiled
+    for x in range(len(slope)):
+        slope[x] = memory * slope[x] + loss * (near * (b1[x] - a1[x]) + far * (b2[x] - a2[x]))
+
+
+@compiled
+def bend_across(out, bend, a2, a1, b1, b2, first, memory, loss):  # type: ignore[no-untyped-def] # compiled
+    """Turn a row's second difference into that of a layer, the rows of slopes around it given."""
+    near, far = first[0], first[1]
+    for x in range(len(out)):
+        bent = out[x] + near * (b1[x] - a1[x]) + far * (b2[x] - a2[x])
+        bend[x] = memory * bend[x] + loss * bent
+        out[x] = bent + bend[x]
+
+
+@compiled
+def strip(out, row, slope, bend, w, first, memory, loss):  # type: ignore[no-untyped-def] # compiled
+    """Add what a layer at one end of a row has beyond the plain second difference along it.
+
+    `out` has ZONE entries, `row` those with a halo, `slope` two more on each side that stay zero.
+    """
+    near, far = first[0], first[1]
+    w0, w1, w2, w3, w4 = w[0], w[1], w[2], w[3], w[4]
+    for x in range(ZONE):
+        rise = near * (row[x + 5] - row[x + 3]) + far * (row[x + 6] - row[x + 2])
+        slope[x + 2] = memory[x] * slope[x + 2] + loss[x] * rise
+    for x in range(ZONE):
+        more = near * (slope[x + 3] - slope[x + 1]) + far * (slope[x + 4] - slope[x])
+        sides = w1 * (row[x + 3] + row[x + 5]) + w2 * (row[x + 2] + row[x + 6])
+        bent = w0 * row[x + 4] + sides + w3 * (row[x + 1] + row[x + 7]) + w4 * (row[x] + row[x + 8]) + more
+        bend[x] = memory[x] * bend[x] + loss[x] * bent
+        out[x] += more + bend[x]
+
+
+@compiled
+def finish(new, row, total, gain, w):  # type: ignore[no-untyped-def] # compiled
+    """New row of a lossless, uniformly dense medium: 2 u - last + gain (total + second difference along it)."""
+    w0, w1, w2, w3, w4 = w[0], w[1], w[2], w[3], w[4]
+    for x in range(len(total)):
+        sides = w1 * (row[x + 3] + row[x + 5]) + w2 * (row[x + 2] + row[x + 6])
+        along = w0 * row[x + 4] + sides + w3 * (row[x + 1] + row[x + 7]) + w4 * (row[x] + row[x + 8])
+        new[x] = row[x + 4] + row[x + 4] - new[x] + gain[x] * (total[x] + along)
+
+
+@compiled
+def finish_dense(new, row, total, gain, keep, w):  # type: ignore[no-untyped-def] # compiled
+    """New row of a lossless medium of varying density."""
+    w0, w1, w2, w3, w4 = w[0], w[1], w[2], w[3], w[4]
+    for x in range(len(total)):
+        sides = w1 * (row[x + 3] + row[x + 5]) + w2 * (row[x + 2] + row[x + 6])
+        along = w0 * row[x + 4] + sides + w3 * (row[x + 1] + row[x + 7]) + w4 * (row[x] + row[x + 8])
+        new[x] = keep[x] * row[x + 4] - new[x] + gain[x] * (total[x] + along)
+
+
+@compiled
+def finish_lossy(new, row, total, gain, keep, past, feed, change, w):  # type: ignore[no-untyped-def] # compiled
+    """New row of a lossy medium; `change` holds what the memories give, and then the change over two steps."""
+    w0, w1, w2, w3, w4 = w[0], w[1], w[2], w[3], w[4]
+    for x in range(len(total)):
+        sides = w1 * (row[x + 3] + row[x + 5]) + w2 * (row[x + 2] + row[x + 6])
+        along = w0 * row[x + 4] + sides + w3 * (row[x + 1] + row[x + 7]) + w4 * (row[x] + row[x + 8])
+        last = new[x]
+        new[x] = keep[x] * row[x + 4] - past[x] * last + gain[x] * (total[x] + along) + feed[x] * change[x]
+        change[x] = new[x] - last
+
+
+@compiled
+def collect(out, memory, weight):  # type: ignore[no-untyped-def] # compiled
+    """Add a weighted row."""
+    for x in range(len(out)):
+        out[x] += weight * memory[x]
+
+
+@compiled
+def remember(memory, change, decay, gain):  # type: ignore[no-untyped-def] # compiled
+    """Advance a memory by a change of the field."""
+    for x in range(len(memory)):
+        memory[x] = decay * memory[x] + gain * change[x]
+
+
+@compiled
+def accumulate(real, imaginary, values, c, s):  # type: ignore[no-untyped-def] # compiled
+    """Add a row times the complex number c + i s."""
+    for x in range(len(values)):
+        real[x] += c * values[x]
+        imaginary[x] += s * values[x]
