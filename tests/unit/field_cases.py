@@ -87,11 +87,7 @@ def of_vector(field: Field, grid: Grid) -> Callable[[torch.Tensor], torch.Tensor
     """Sound speed on a grid as a function of the flattened parameters [m/s]."""
 
     def function(vector: torch.Tensor) -> torch.Tensor:
-        named, first = {}, 0
-        for name, parameter in field.named_parameters():
-            named[name] = vector[first : first + parameter.numel()].view_as(parameter)
-            first += parameter.numel()
-        return functional_call(field, named, (grid,)).sound_speed.reshape(-1)
+        return functional_call(field, field.named(vector), (grid,)).sound_speed.reshape(-1)
 
     return function
 

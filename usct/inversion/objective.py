@@ -187,11 +187,7 @@ class Objective:
 
     def named(self, vector: torch.Tensor) -> dict[str, torch.Tensor]:
         """Views of a vector of parameters, by name."""
-        named, first = {}, 0
-        for name, parameter in self.parameterization.named_parameters():
-            named[name] = vector[first : first + parameter.numel()].view_as(parameter)
-            first += parameter.numel()
-        return named
+        return self.parameterization.named(vector)
 
 
 class Tangent:

@@ -62,6 +62,12 @@ class Parameterization(nn.Module, ABC):
         """A copy of all parameters, flattened, shape (parameter,)."""
         return parameters_to_vector(self.parameters()).detach().clone()
 
+    def named(self, vector: torch.Tensor) -> dict[str, torch.Tensor]:
+        """All parameters by name, as views of a vector, shape (parameter,)."""
+        sizes = [parameter.numel() for parameter in self.parameters()]
+        parts = zip(self.named_parameters(), vector.split(sizes), strict=True)
+        return {name: part.view_as(parameter) for (name, parameter), part in parts}
+
     @torch.no_grad()
     def load(self, vector: torch.Tensor) -> None:
         """Set all parameters from a vector, shape (parameter,)."""
