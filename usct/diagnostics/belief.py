@@ -13,10 +13,17 @@ from dataclasses import dataclass
 import torch
 
 from usct.diagnostics.kernels import TangentKernels
+from usct.forward.parallel import single_threaded_blas
 from usct.inversion.tailoring import noise_variance
 
 N_PROBES = 4
-"""Random images for a trace; with a thousand eigenvalues that count, one is right to five per cent."""
+"""Random vectors for a trace; with a thousand eigenvalues that count, it is right to five per cent."""
+
+LEAST_FREEDOM = 0.05
+"""Share of the data that always counts as free to show noise."""
+
+N_REVISIONS, SETTLED, ROUGH_REST = 8, 0.03, 1e-2
+"""Revisions of the scale at most, when it counts as found, and the accuracy of the estimates for it."""
 
 SMALL_REST = 1e-3
 """An estimate counts as found when this share of its right-hand side is left."""
@@ -58,34 +65,49 @@ def believe(
     """Find both variances from the data alone.
 
     A kernel that was tailored to the data is the covariance, and brings its noise with it. For any other the
-    noise is told from reciprocal pairs or the misfit, and the scale is the one with which the expected energy of
-    the data, s tr K K^T + n v, is what was measured. That counts what the present image has already explained:
-    at the end of a run the residuals alone would say that nothing was ever to be found.
+    noise is told from reciprocal pairs or the misfit, and the scale is the likeliest one, at which the parameters
+    that the data determine have just that variance (MacKay, Neural Comput. 4 (1992) 415). Matching the energy of
+    the data instead would let a few modes of large eigenvalues decide, and be off by half.
 
     Args:
         kernels: At the point in question.
         noise: Variance of a real datum, if it is known.
-        change: What the image changed since the start of the run, relative slowness, shape of the image.
+        change: What the image changed since the start of the run, relative slowness, shape of the image. It counts
+            as told by the data: at the end of a run the residuals alone would say that nothing was to be found.
         freedom: Numbers that were fitted to the data, which noise cannot show in.
-        seed: Of the random probes.
+        seed: Of the random probe.
     """
     damping = kernels.point.damping
     if noise is None and damping > 0:
         return Belief(damping)
     if noise is None:
-        left = max(kernels.n_data - freedom, 0.05 * kernels.n_data)
+        left = max(kernels.n_data - freedom, LEAST_FREEDOM * kernels.n_data)
         noise = noise_variance(kernels.point, float(kernels.residual().square().sum()) / left)
     if damping > 0:
         return Belief(noise)
-    told = kernels.residual()
+    told = -kernels.residual()
     if change is not None:
-        told = told - kernels.wave(change)
+        told = told + kernels.wave(change)
+    return Belief(noise, _likeliest_scale(kernels, told, noise, seed))
+
+
+def _likeliest_scale(kernels: TangentKernels, told: torch.Tensor, noise: float, seed: int) -> float:
+    """Variance of the parameters at which those that the data determine have it."""
     generator = torch.Generator().manual_seed(seed)
-    probes = [random_signs(kernels.n_parameters, generator) for _ in range(N_PROBES)]
-    trace = sum(float(kernels.apply(probe).square().sum()) for probe in probes) / N_PROBES
+    probe = random_signs(kernels.n_parameters, generator)
+    trace = float(kernels.apply(probe).square().sum())
     # Less than noise's own luck cannot be told from nothing.
-    unexplained = float(told.square().sum()) - kernels.n_data * noise
-    return Belief(noise, max(unexplained, noise * math.sqrt(2 * kernels.n_data)) / trace)
+    least = noise * math.sqrt(2 * kernels.n_data) / trace
+    scale = max(float(told.square().sum()) / trace - kernels.n_data * noise / trace, least)
+    signs = random_signs(kernels.n_data, generator)
+    for _ in range(N_REVISIONS):
+        before, belief = scale, Belief(noise, scale)
+        energy = float(most_probable(kernels, told, belief, ROUGH_REST).square().sum())
+        determined = torch.dot(signs, kernels.apply(most_probable(kernels, signs, belief, ROUGH_REST)))
+        scale = max(energy / max(float(determined), 1.0), least)
+        if abs(scale / before - 1) < SETTLED:
+            break
+    return scale
 
 
 def most_probable(
@@ -108,22 +130,8 @@ def most_probable(
     Returns:
         Shape (n_parameters,), to be shown with `kernels.image_of`.
     """
-    right = kernels.adjoint(data)
-    x, left = torch.zeros_like(right), right.clone()
-    shaped = _shaped(kernels, left)
-    direction, power = shaped, torch.dot(left, shaped)
-    enough = rest**2 * float(power)
-    for _ in range(most):
-        if not float(power) > enough:
-            break
-        product = kernels.adjoint(kernels.apply(direction)) + belief.ratio * direction
-        length = power / torch.dot(direction, product)
-        x = x + length * direction
-        left = left - length * product
-        shaped = _shaped(kernels, left)
-        power, before = torch.dot(left, shaped), power
-        direction = shaped + (power / before) * direction
-    return x
+    with single_threaded_blas():
+        return _solved(kernels, kernels.adjoint(data), belief.ratio, rest, most)
 
 
 def random_signs(n: int, generator: torch.Generator) -> torch.Tensor:
@@ -136,3 +144,24 @@ def _shaped(kernels: TangentKernels, gradient: torch.Tensor) -> torch.Tensor:
     if kernels.point.damping == 0:
         return gradient
     return kernels.point.objective.parameterization.precondition(gradient, math.inf)
+
+
+def _solved(
+    kernels: TangentKernels, right: torch.Tensor, ratio: float, rest: float, most: int
+) -> torch.Tensor:
+    """Solve (K^T K + ratio) x = right by preconditioned conjugate gradients."""
+    x, left = torch.zeros_like(right), right.clone()
+    shaped = _shaped(kernels, left)
+    direction, power = shaped, torch.dot(left, shaped)
+    enough = rest**2 * float(power)
+    for _ in range(most):
+        if not float(power) > enough:
+            break
+        product = kernels.adjoint(kernels.apply(direction)) + ratio * direction
+        length = power / torch.dot(direction, product)
+        x = x + length * direction
+        left = left - length * product
+        shaped = _shaped(kernels, left)
+        power, before = torch.dot(left, shaped), power
+        direction = shaped + (power / before) * direction
+    return x

@@ -14,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from usct.diagnostics.belief import Belief, most_probable
+from usct.diagnostics.belief import SMALL_REST, Belief, most_probable
 from usct.diagnostics.kernels import TangentKernels
 from usct.grid import Grid
 
 REST = 1e-2
-"""Accuracy of the estimates; widths change by a tenth of it."""
+"""Accuracy of the estimates for the map; widths change by a tenth of it."""
 
 DISTANCE = 6.0
 """Between the impulses of a comb, in widths of the point spread in the middle."""
@@ -47,7 +47,7 @@ def point_spread(kernels: TangentKernels, position: tuple[float, float], belief:
     """
     impulse = torch.zeros(kernels.image.shape, dtype=torch.float64)
     impulse[pixel(kernels, position)] = 1.0
-    return _spread(kernels, impulse, belief)
+    return _spread(kernels, impulse, belief, SMALL_REST)
 
 
 def resolution_map(
@@ -87,7 +87,7 @@ def resolution_map(
         comb &= region
         if not comb.any():
             continue
-        spread = _spread(kernels, comb.double(), belief)
+        spread = _spread(kernels, comb.double(), belief, REST)
         for row, column in comb.nonzero().tolist():
             place = (float(grid.axis(0)[row]), float(grid.axis(1)[column]))
             places.append(place)
@@ -151,9 +151,9 @@ def pixel(kernels: TangentKernels, position: tuple[float, float]) -> tuple[int, 
     return row, column
 
 
-def _spread(kernels: TangentKernels, change: torch.Tensor, belief: Belief) -> torch.Tensor:
+def _spread(kernels: TangentKernels, change: torch.Tensor, belief: Belief, rest: float) -> torch.Tensor:
     """Estimate of a change of the image from its data."""
-    return kernels.image_of(most_probable(kernels, kernels.wave(change), belief, REST))
+    return kernels.image_of(most_probable(kernels, kernels.wave(change), belief, rest))
 
 
 def _middle(grid: Grid, region: torch.Tensor) -> tuple[float, float]:

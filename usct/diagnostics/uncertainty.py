@@ -15,8 +15,9 @@ from torch.func import functional_call
 
 from usct.diagnostics.belief import Belief, most_probable
 from usct.diagnostics.kernels import TangentKernels
+from usct.diagnostics.model_side import wavenumber
 from usct.grid import low_pass
-from usct.parameterization.spectrum import Tailoring, lattice_wavenumbers
+from usct.parameterization.spectrum import lattice_wavenumbers
 
 N_DRAWS = 16
 
@@ -46,8 +47,8 @@ def standard_deviation(
 ) -> torch.Tensor:
     """Standard deviation of the sound speed's errors.
 
-    The variance of a few draws is averaged over neighbours, within about a third of the finest detail, for it
-    changes slowly from place to place.
+    The variance of a few draws is averaged over neighbours within a quarter of a wavelength, for it changes slowly
+    from place to place.
 
     Args:
         kernels: At the point in question.
@@ -66,8 +67,7 @@ def standard_deviation(
     for _ in range(n_draws):
         error = draw_error(kernels, belief, generator)
         total += (error if cutoff is None else low_pass(error, spacing, cutoff)).square()
-    finest = math.pi / spacing if cutoff is None else min(cutoff, math.pi / spacing)
-    variance = _smooth(total / n_draws, region, spacing, 2.0 / finest)
+    variance = _smooth(total / n_draws, region, spacing, 0.5 * math.pi / wavenumber(kernels))
     return torch.where(region, sound_speed(kernels) * variance.sqrt(), torch.nan)
 
 
@@ -86,35 +86,6 @@ def draw_error(kernels: TangentKernels, belief: Belief, generator: torch.Generat
     noise = math.sqrt(belief.noise) * _normal(kernels.n_data, generator)
     estimate = most_probable(kernels, kernels.apply(truth) + noise, belief, REST)
     return kernels.image_of(estimate - truth)
-
-
-def expected_deviation(tailoring: Tailoring, spacing: float, sound_speed: torch.Tensor) -> torch.Tensor:
-    """The standard deviation by formula, for a kernel tailored to gain and noise; no estimate is needed.
-
-    Far from the rim, in wavenumbers, all is diagonal: a coefficient of variance S that is seen with gain h keeps
-    the variance S v / (h S + v).
-
-    Args:
-        tailoring: What the data tell.
-        spacing: Of the image's pixels [m].
-        sound_speed: Of the image [m/s].
-
-    Returns:
-        Shape of the image [m/s].
-    """
-    envelope = torch.ones_like(sound_speed) if tailoring.envelope is None else tailoring.envelope
-    wavenumbers = lattice_wavenumbers(tuple(sound_speed.shape), spacing)
-    prior, gain = tailoring.prior(wavenumbers), tailoring.gain(wavenumbers)
-    twice = torch.full_like(wavenumbers, 2.0)
-    twice[:, 0] = 1.0  # a real transform keeps one of each conjugate pair
-    variance = torch.zeros_like(envelope)
-    levels = torch.linspace(float(envelope.min()), float(envelope.max()), 16, dtype=torch.float64).unique()
-    left = []
-    for level in levels.square():
-        share = level * prior * tailoring.noise / (level * gain * prior + tailoring.noise)
-        left.append((twice * share).sum() / sound_speed.numel())
-    variance = torch.stack(left)[torch.bucketize(envelope, levels[:-1] + 0.5 * levels.diff())]
-    return sound_speed * variance.sqrt()
 
 
 def calibration(
