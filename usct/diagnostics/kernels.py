@@ -120,6 +120,14 @@ class TangentKernels:
             total = total - scaled * torch.dot(waves, data)
         return total
 
+    def apply_all(self, parameters: torch.Tensor) -> torch.Tensor:
+        """K of many scaled parameters at once, shape (n, n_parameters); shape (n, n_data)."""
+        return torch.stack([self.apply(one) for one in parameters])
+
+    def adjoint_all(self, data: torch.Tensor) -> torch.Tensor:
+        """K^T of many data at once, shape (n, n_data); shape (n, n_parameters)."""
+        return torch.stack([self.adjoint(one) for one in data])
+
     def image_of(self, parameters: torch.Tensor) -> torch.Tensor:
         """J_theta P^1/2: relative change of slowness for scaled parameters; shape image.shape."""
         return self._projected(self._image_of(parameters))
