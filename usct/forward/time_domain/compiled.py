@@ -7,8 +7,8 @@ import torch
 
 from usct.forward.parallel import each
 from usct.forward.time_domain import steps
-from usct.forward.time_domain.layers import ZONE
-from usct.forward.time_domain.rows import HALO
+from usct.forward.time_domain.layers import ZONE, Layer
+from usct.forward.time_domain.rows import HALO, STRIP
 from usct.forward.time_domain.scheme import Scheme
 from usct.forward.time_domain.shots import Records, Shots
 from usct.forward.time_domain.stencil import FIRST
@@ -17,11 +17,7 @@ UNIFORM, DENSE, LOSSY = 0, 1, 2
 
 
 def propagate(scheme: Scheme, shots: Shots, dtype: torch.dtype = torch.float32) -> Records:
-    """Run shots in parallel; see `shots` for what goes in and comes out, and `reference` for what it means.
-
-    Raises:
-        ValueError: If the grid is too small for its absorbing layers.
-    """
+    """Run shots in parallel; see `shots` for what goes in and comes out, and `reference` for what it means."""
     real = np.float32 if dtype == torch.float32 else np.float64
     medium, layers = _medium(scheme, real), _layers(scheme, real)
     flat_nodes, weights = shots.sampling.nodes.numpy(), shots.sampling.weights.numpy()
@@ -76,22 +72,20 @@ def _medium(scheme: Scheme, real: type) -> tuple[Any, ...]:
 
 
 def _layers(scheme: Scheme, real: type) -> tuple[np.ndarray, ...]:
-    """Weights of the first difference, then memory and loss for the axes z, y, x; a plane has no y."""
+    """Weights of the first difference, then the coefficients of the axes z, y, x; a plane has no y."""
     axes = (
         scheme.layers if len(scheme.layers) == 3 else (scheme.layers[0], scheme.layers[0], scheme.layers[1])
     )
-    if min(scheme.grid.shape) < 2 * ZONE:
-        raise ValueError(f"the grid must have {2 * ZONE} nodes along every axis, got {scheme.grid.shape}")
 
-    def ends(values: torch.Tensor) -> np.ndarray:
-        return torch.stack([values[:ZONE], values[-ZONE:]]).numpy().astype(real)
+    def ends(axis: Layer) -> np.ndarray:
+        both = torch.stack([axis.memory, axis.gain])
+        return torch.stack([both[:, :ZONE].flatten(), both[:, -ZONE:].flatten()]).numpy().astype(real)
 
-    pairs = (ends(values) for axis in axes for values in (axis.memory, axis.gain))
-    return np.array(FIRST, dtype=real), *pairs
+    return np.array(FIRST, dtype=real), *(ends(axis) for axis in axes)
 
 
 def _silence(medium: tuple[Any, ...], real: type) -> tuple[np.ndarray, ...]:
-    """Two fields with a halo, slopes and bends of the three axes' layers, memories: all zero."""
+    """Fields, layers and memories before a shot: all zero; see `steps.run`."""
     nz, ny, nx = medium[1].shape
     is_volume = ny > 1
     wave = nz + 2 * HALO, ny + 2 * HALO if is_volume else 1, nx + 2 * HALO
@@ -102,8 +96,7 @@ def _silence(medium: tuple[Any, ...], real: type) -> tuple[np.ndarray, ...]:
         (2, ZONE, ny, nx),
         (nz if is_volume else 0, 2, ZONE + 4, nx),
         (nz if is_volume else 0, 2, ZONE, nx),
-        (nz, ny, 2, ZONE + 4),
-        (nz, ny, 2, ZONE),
+        (nz, ny, 2, STRIP),
         (len(medium[5]), nz, ny, nx),
     )
     return tuple(np.zeros(shape, dtype=real) for shape in shapes)

@@ -10,6 +10,10 @@ from usct.forward.time_domain.layers import ZONE
 from usct.forward.time_domain.stencil import HALF_WIDTH
 
 HALO = HALF_WIDTH
+BENDS = ZONE + 4
+RESULTS = 2 * ZONE + 4
+STRIP = 3 * ZONE + 4
+"""Where what is in the layer at an end of a row; see `strip`."""
 
 compiled = numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 
@@ -49,7 +53,14 @@ def add(out, more):  # type: ignore[no-untyped-def] # compiled
 
 
 @compiled
-def slope_across(slope, u, z, y, dz, dy, first, memory, loss):  # type: ignore[no-untyped-def] # compiled
+def add_strip(out, own):  # type: ignore[no-untyped-def] # compiled
+    """Add the results of a strip to ZONE entries."""
+    for x in range(ZONE):
+        out[x] += own[x + RESULTS]
+
+
+@compiled
+def slope_across(slope, u, z, y, dz, dy, near, far, memory, loss):  # type: ignore[no-untyped-def] # compiled
     """Advance a layer's convolution of the first difference across the rows that are (dz, dy) apart."""
     n = len(slope)
     _slope_across(
@@ -58,8 +69,8 @@ def slope_across(slope, u, z, y, dz, dy, first, memory, loss):  # type: ignore[n
         u[z - dz, y - dy, HALO : HALO + n],
         u[z + dz, y + dy, HALO : HALO + n],
         u[z + 2 * dz, y + 2 * dy, HALO : HALO + n],
-        first[0],
-        first[1],
+        near,
+        far,
         memory,
         loss,
     )
@@ -72,32 +83,39 @@ def _slope_across(slope, a2, a1, b1, b2, near, far, memory, loss):  # type: igno
 
 
 @compiled
-def bend_across(out, bend, a2, a1, b1, b2, first, memory, loss):  # type: ignore[no-untyped-def] # compiled
-    """Turn a row's second difference into that of a layer, the rows of slopes around it given."""
-    near, far = first[0], first[1]
-    for x in range(len(out)):
-        bent = out[x] + near * (b1[x] - a1[x]) + far * (b2[x] - a2[x])
-        bend[x] = memory * bend[x] + loss * bent
-        out[x] = bent + bend[x]
+def bend_across(out, bend, slopes, first, memory, loss):  # type: ignore[no-untyped-def] # compiled
+    """Turn a row's second difference into that of a layer; `slopes` are those of five rows around it."""
+    _bend_across(out, bend, slopes[0], slopes[1], slopes[3], slopes[4], first[0], first[1], memory, loss)
 
 
 @compiled
-def strip(out, row, slope, bend, w, first, memory, loss):  # type: ignore[no-untyped-def] # compiled
-    """Add what a layer at one end of a row has beyond the plain second difference along it.
+def _bend_across(out, bend, a2, a1, b1, b2, near, far, memory, loss):  # type: ignore[no-untyped-def] # compiled
+    for x in range(len(out)):
+        out[x] += near * (b1[x] - a1[x]) + far * (b2[x] - a2[x])
+    for x in range(len(out)):
+        bend[x] = memory * bend[x] + loss * out[x]
+        out[x] += bend[x]
 
-    `out` has ZONE entries, `row` those with a halo, `slope` two more on each side that stay zero.
+
+@compiled
+def strip(row, own, w, near, far, coefficients):  # type: ignore[no-untyped-def] # compiled
+    """Advance a layer at one end of a row, and find what it adds to the plain second difference along the row.
+
+    `row` has ZONE entries and a halo. `own` holds two zeros, ZONE slopes, two zeros, ZONE bends, and ZONE results.
+    Few arrays in every loop: each pair that might overlap costs a check, and for loops as short as these the
+    compiler would rather not vectorise.
     """
-    near, far = first[0], first[1]
     w0, w1, w2, w3, w4 = w[0], w[1], w[2], w[3], w[4]
     for x in range(ZONE):
         rise = near * (row[x + 5] - row[x + 3]) + far * (row[x + 6] - row[x + 2])
-        slope[x + 2] = memory[x] * slope[x + 2] + loss[x] * rise
+        own[x + 2] = coefficients[x] * own[x + 2] + coefficients[x + ZONE] * rise
     for x in range(ZONE):
-        more = near * (slope[x + 3] - slope[x + 1]) + far * (slope[x + 4] - slope[x])
+        more = near * (own[x + 3] - own[x + 1]) + far * (own[x + 4] - own[x])
         sides = w1 * (row[x + 3] + row[x + 5]) + w2 * (row[x + 2] + row[x + 6])
         bent = w0 * row[x + 4] + sides + w3 * (row[x + 1] + row[x + 7]) + w4 * (row[x] + row[x + 8]) + more
-        bend[x] = memory[x] * bend[x] + loss[x] * bent
-        out[x] += more + bend[x]
+        bend = coefficients[x] * own[x + BENDS] + coefficients[x + ZONE] * bent
+        own[x + BENDS] = bend
+        own[x + RESULTS] = more + bend
 
 
 @compiled
@@ -121,27 +139,40 @@ def finish_dense(new, row, total, gain, keep, w):  # type: ignore[no-untyped-def
 
 
 @compiled
-def finish_lossy(new, row, total, gain, keep, past, feed, change, w):  # type: ignore[no-untyped-def] # compiled
-    """New row of a lossy medium; `change` holds what the memories give, and then the change over two steps."""
-    w0, w1, w2, w3, w4 = w[0], w[1], w[2], w[3], w[4]
-    for x in range(len(total)):
-        sides = w1 * (row[x + 3] + row[x + 5]) + w2 * (row[x + 2] + row[x + 6])
-        along = w0 * row[x + 4] + sides + w3 * (row[x + 1] + row[x + 7]) + w4 * (row[x] + row[x + 8])
-        last = new[x]
-        new[x] = keep[x] * row[x + 4] - past[x] * last + gain[x] * (total[x] + along) + feed[x] * change[x]
-        change[x] = new[x] - last
+def finish_lossy(  # type: ignore[no-untyped-def] # compiled
+    new, row, total, gain, keep, past, feed, memories, mechanisms, z, y, change, w
+):
+    """New row of a lossy medium, and its memories; `change` is room for a row."""
+    for x in range(len(change)):
+        change[x] = new[x] - new[x]
+    for m in range(len(mechanisms)):
+        _collect(change, memories[m, z, y], mechanisms[m, 2])
+    _finish_lossy(new, row, total, gain, keep, past, feed, change, w)
+    for m in range(len(mechanisms)):
+        _remember(memories[m, z, y], change, mechanisms[m, 0], mechanisms[m, 1])
 
 
 @compiled
-def collect(out, memory, weight):  # type: ignore[no-untyped-def] # compiled
-    """Add a weighted row."""
+def _collect(out, memory, weight):  # type: ignore[no-untyped-def] # compiled
     for x in range(len(out)):
         out[x] += weight * memory[x]
 
 
 @compiled
-def remember(memory, change, decay, gain):  # type: ignore[no-untyped-def] # compiled
-    """Advance a memory by a change of the field."""
+def _finish_lossy(new, row, total, gain, keep, past, feed, change, w):  # type: ignore[no-untyped-def] # compiled
+    w0, w1, w2, w3, w4 = w[0], w[1], w[2], w[3], w[4]
+    for x in range(len(total)):
+        sides = w1 * (row[x + 3] + row[x + 5]) + w2 * (row[x + 2] + row[x + 6])
+        along = w0 * row[x + 4] + sides + w3 * (row[x + 1] + row[x + 7]) + w4 * (row[x] + row[x + 8])
+        total[x] = keep[x] * row[x + 4] + gain[x] * (total[x] + along) + feed[x] * change[x]
+    for x in range(len(total)):
+        last = new[x]
+        new[x] = total[x] - past[x] * last
+        change[x] = new[x] - last
+
+
+@compiled
+def _remember(memory, change, decay, gain):  # type: ignore[no-untyped-def] # compiled
     for x in range(len(memory)):
         memory[x] = decay * memory[x] + gain * change[x]
 

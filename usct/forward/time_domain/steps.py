@@ -16,22 +16,31 @@ def run(medium, layers, state, sources, ears, listening, transform):  # type: ig
 
     Args:
         medium: Stencil weights, gain, keep, past, feed, mechanisms (decay, gain, feed back), and the kind.
-        layers: First-difference weights; memories and losses of the axes z, y, x, each of shape (2, ZONE).
-        state: Field and last field with halo; slopes and bends for z, y, x; memories. All zero.
+        layers: First-difference weights; for the axes z, y and x, memories and then losses at both ends, each of
+            shape (2, 2 ZONE).
+        state: Field and last field with halo; slopes and bends for z and y; both for x (see `rows.strip`);
+            memories. All zero.
         sources: Flat nodes (sender, patch) in the halo, heights, signals (sender, time).
         ears: Flat nodes (rx, patch) in the halo, and weights.
         listening: Traces to fill, shape (rx, time).
         transform: First node, first place and length of runs of cells; kernel (freq, 2, time); one step in
             how many; values to add to, shape (freq, 2, cell).
     """
-    u, v = state[0], state[1]
+    u, v, slope_z, bend_z, slope_y, bend_y, strips, memories = state
+    weights, gain, keep, past, feed, mechanisms, kind = medium
+    first, layer_z, layer_y, layer_x = layers
     signals = sources[2]
     for n in range(signals.shape[1]):
         _listen(u.reshape(-1), ears, listening, n)
         if n % transform[4] == 0:
             _transform(u.reshape(-1), transform, n)
-        _advance(u, v, medium, layers, state)
-        _push(v.reshape(-1), u.shape, sources, medium, state[8], n)
+        _advance_layers(u, weights, first, layer_z, layer_y, layer_x, slope_z, slope_y, strips)
+        _advance(
+            u, v, weights, gain, keep, past, feed, mechanisms, kind,
+            first, layer_z, layer_y,
+            slope_z, bend_z, slope_y, bend_y, strips, memories,
+        )  # fmt: skip
+        _push(v.reshape(-1), u.shape, sources, mechanisms, memories, n)
         u, v = v, u
     return _norm(u.reshape(-1)) + _norm(v.reshape(-1))
 
@@ -70,9 +79,8 @@ def _transform(u, transform, n):  # type: ignore[no-untyped-def] # compiled
 
 
 @compiled
-def _push(v, shape, sources, medium, memories, n):  # type: ignore[no-untyped-def] # compiled
+def _push(v, shape, sources, mechanisms, memories, n):  # type: ignore[no-untyped-def] # compiled
     nodes, heights, signals = sources
-    mechanisms = medium[5]
     for s in range(len(nodes)):
         for p in range(nodes.shape[1]):
             push = heights[s, p] * signals[s, n]
@@ -86,38 +94,73 @@ def _push(v, shape, sources, medium, memories, n):  # type: ignore[no-untyped-de
 
 
 @compiled
-def _advance(u, v, medium, layers, state):  # type: ignore[no-untyped-def] # compiled
-    first, memory_z, loss_z, memory_y, loss_y = layers[:5]
-    slope_z, slope_y = state[2], state[4]
-    nz, ny, nx = medium[1].shape
+def _advance_layers(  # type: ignore[no-untyped-def] # compiled
+    u, weights, first, layer_z, layer_y, layer_x, slope_z, slope_y, strips
+):
+    """What the layers take from the field alone: slopes across rows, and all that happens along rows."""
+    nz, ny = strips.shape[:2]
+    nx = slope_z.shape[3]
     deep = HALO if ny > 1 else 0
-    total, other = np.empty(nx, u.dtype), np.empty(nx, u.dtype)
+    near, far = first[0], first[1]
     for side in range(2):
+        coefficients = layer_x[side]
+        a = side * (nx - ZONE)
+        for z in range(nz):
+            for y in range(ny):
+                row = u[z + HALO, y + deep, a : a + ZONE + 2 * HALO]
+                rows.strip(row, strips[z, y, side], weights, near, far, coefficients)
         for j in range(ZONE):
+            memory, loss = layer_z[side, j], layer_z[side, j + ZONE]
             z = j + HALO + side * (nz - ZONE)
             for y in range(ny):
-                rows.slope_across(
-                    slope_z[side, j + 2, y], u, z, y + deep, 1, 0, first, memory_z[side, j], loss_z[side, j]
-                )
+                rows.slope_across(slope_z[side, j + 2, y], u, z, y + deep, 1, 0, near, far, memory, loss)
+            memory, loss = layer_y[side, j], layer_y[side, j + ZONE]
+            y = j + HALO + side * (ny - ZONE)
+            for z in range(len(slope_y)):
+                rows.slope_across(slope_y[z, side, j + 2], u, z + HALO, y, 0, 1, near, far, memory, loss)
+
+
+@compiled
+def _advance(  # type: ignore[no-untyped-def] # compiled
+    u, v, weights, gain, keep, past, feed, mechanisms, kind,
+    first, layer_z, layer_y,
+    slope_z, bend_z, slope_y, bend_y, strips, memories,
+):  # fmt: skip
+    # Arrays come one by one: taking them out of tuples, row by row, costs more than the arithmetic.
+    nz, ny, nx = gain.shape
+    deep = HALO if ny > 1 else 0
+    total, other = np.empty(nx, u.dtype), np.empty(nx, u.dtype)
     for z in range(nz):
-        for side in range(2 if ny > 1 else 0):
-            for j in range(ZONE):
-                y = j + HALO + side * (ny - ZONE)
-                rows.slope_across(
-                    slope_y[z, side, j + 2], u, z + HALO, y, 0, 1, first, memory_y[side, j], loss_y[side, j]
-                )
         for y in range(ny):
-            _sum(total, other, u, z, y, medium[0], layers, state)
-            _finish(
-                u[z + HALO, y + deep],
-                v[z + HALO, y + deep, HALO : HALO + nx],
-                total,
-                other,
-                z,
-                y,
-                medium,
-                state,
-            )
+            row = u[z + HALO, y + deep]
+            rows.second_across(total, u, z + HALO, y + deep, 1, 0, weights)
+            side, j = _place(z, nz)
+            if side < 2:
+                around = slope_z[side, j : j + 5, y]
+                rows.bend_across(
+                    total, bend_z[side, j, y], around, first, layer_z[side, j], layer_z[side, j + ZONE]
+                )
+            if ny > 1:
+                rows.second_across(other, u, z + HALO, y + deep, 0, 1, weights)
+                side, j = _place(y, ny)
+                if side < 2:
+                    around = slope_y[z, side, j : j + 5]
+                    rows.bend_across(
+                        other, bend_y[z, side, j], around, first, layer_y[side, j], layer_y[side, j + ZONE]
+                    )
+                rows.add(total, other)
+            rows.add_strip(total, strips[z, y, 0])
+            rows.add_strip(total[nx - ZONE :], strips[z, y, 1])
+            new = v[z + HALO, y + deep, HALO : HALO + nx]
+            if kind == 0:
+                rows.finish(new, row, total, gain[z, y], weights)
+            elif kind == 1:
+                rows.finish_dense(new, row, total, gain[z, y], keep[z, y], weights)
+            else:
+                rows.finish_lossy(
+                    new, row, total, gain[z, y], keep[z, y], past[z, y], feed[z, y], memories, mechanisms, z, y,
+                    other, weights,
+                )  # fmt: skip
 
 
 @compiled
@@ -128,59 +171,3 @@ def _place(index, n):  # type: ignore[no-untyped-def] # compiled
     if index >= n - ZONE:
         return 1, index - (n - ZONE)
     return 2, 0
-
-
-@compiled
-def _sum(total, other, u, z, y, weights, layers, state):  # type: ignore[no-untyped-def] # compiled
-    """All of the stretched Laplacian of a row but the plain second difference along it."""
-    first, memory_z, loss_z, memory_y, loss_y, memory_x, loss_x = layers
-    slope_z, bend_z, slope_y, bend_y, slope_x, bend_x = state[2:8]
-    nz, ny, nx = slope_x.shape[0], slope_x.shape[1], len(total)
-    deep = HALO if ny > 1 else 0
-    rows.second_across(total, u, z + HALO, y + deep, 1, 0, weights)
-    side, j = _place(z, nz)
-    if side < 2:
-        s = slope_z[side]
-        rows.bend_across(
-            total, bend_z[side, j, y], s[j, y], s[j + 1, y], s[j + 3, y], s[j + 4, y],
-            first, memory_z[side, j], loss_z[side, j],
-        )  # fmt: skip
-    if ny > 1:
-        rows.second_across(other, u, z + HALO, y + HALO, 0, 1, weights)
-        side, j = _place(y, ny)
-        if side < 2:
-            s = slope_y[z, side]
-            rows.bend_across(
-                other, bend_y[z, side, j], s[j], s[j + 1], s[j + 3], s[j + 4],
-                first, memory_y[side, j], loss_y[side, j],
-            )  # fmt: skip
-        rows.add(total, other)
-    for side in range(2):
-        start = side * (nx - ZONE)
-        rows.strip(
-            total[start : start + ZONE],
-            u[z + HALO, y + deep, start : start + ZONE + 2 * HALO],
-            slope_x[z, y, side],
-            bend_x[z, y, side],
-            weights,
-            first,
-            memory_x[side],
-            loss_x[side],
-        )
-
-
-@compiled
-def _finish(row, new, total, change, z, y, medium, state):  # type: ignore[no-untyped-def] # compiled
-    weights, gain, keep, past, feed, mechanisms, kind = medium
-    if kind == 0:
-        rows.finish(new, row, total, gain[z, y], weights)
-    elif kind == 1:
-        rows.finish_dense(new, row, total, gain[z, y], keep[z, y], weights)
-    else:
-        memories = state[8]
-        change[:] = change.dtype.type(0)
-        for m in range(len(mechanisms)):
-            rows.collect(change, memories[m, z, y], mechanisms[m, 2])
-        rows.finish_lossy(new, row, total, gain[z, y], keep[z, y], past[z, y], feed[z, y], change, weights)
-        for m in range(len(mechanisms)):
-            rows.remember(memories[m, z, y], change, mechanisms[m, 0], mechanisms[m, 1])
