@@ -137,13 +137,13 @@ def test_a_prior_of_zero_leaves_the_features_as_they_are():
 
 def test_first_sines_of_a_rescaled_siren_have_the_wavenumber_asked_for():
     field = Siren(START, REGION, BOUNDS, rescaled=True, wavenumber=800.0, n_hidden=4000, n_layers=1)
-    weights = field.get_parameter("sine0").detach().double() * field.first_factor / field.unit
+    weights = field.get_parameter("sine0").detach().double() * field.sines.factors[0] / field.unit
     # 4000 draws estimate a root mean square to about half a per cent.
     assert float(weights.square().sum(dim=0).mean().sqrt()) == pytest.approx(800.0, rel=0.02)
 
 
 def test_grids_interpolate_their_tables():
-    field = MultiGrid(START, REGION, BOUNDS, coarsest=2e-3, finest=1e-3, n_levels=2, dtype=DOUBLE)
+    field = MultiGrid(START, REGION, BOUNDS, coarsest=2e-3, finest=1e-3, n_levels=2, n_columns=1, dtype=DOUBLE)
     levels = field.levels
     assert levels.sides == [13, 25]
     nodes = torch.stack(torch.meshgrid(*[torch.linspace(-1, 1, n) for n in (25, 25)], indexing="ij"), dim=-1)

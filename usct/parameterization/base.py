@@ -1,7 +1,7 @@
 """What every parameterization promises: trainable numbers in, a bounded medium on any grid out."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 import torch
 from torch import nn
@@ -17,14 +17,31 @@ class Parameterization(nn.Module, ABC):
 
     Everything that a run changes is a parameter or a buffer, so that `state_dict` is the whole field.
 
+    Args:
+        start: The image to start from, on the grid of the image.
+        region: Cells of that grid that may change, boolean.
+        bounds: Lowest and highest sound speed that the medium may take [m/s].
+
     Attributes:
         tailored: When an inversion reshapes the kernel by what the data tell: never, at the start of each
             stage, or before each update.
-        bounds: Lowest and highest sound speed that the medium may take [m/s].
+
+    Raises:
+        ValueError: If the region does not fit the grid, or the bounds are not increasing and positive.
     """
 
-    tailored: ClassVar[Literal["never", "stage", "update"]] = "never"
-    bounds: tuple[float, float]
+    tailored: Literal["never", "stage", "update"] = "never"
+    region: torch.Tensor
+
+    def __init__(self, start: Medium, region: torch.Tensor, bounds: tuple[float, float]) -> None:
+        super().__init__()
+        if tuple(region.shape) != start.grid.shape:
+            raise ValueError(f"region has shape {tuple(region.shape)}, the grid {start.grid.shape}")
+        if not 0 < bounds[0] < bounds[1]:
+            raise ValueError(f"bounds must be increasing and positive, got {bounds}")
+        self.grid = start.grid
+        self.bounds = (float(bounds[0]), float(bounds[1]))
+        self.register_buffer("region", region.clone())
 
     @abstractmethod
     def forward(self, grid: Grid) -> Medium:

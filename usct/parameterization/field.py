@@ -3,6 +3,7 @@
 import copy
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Self
 
 import torch
@@ -13,6 +14,31 @@ from usct.parameterization.base import Parameterization
 
 SOFT_SHARE = 0.05
 """Share of the range between the bounds, at each end, in which they are approached smoothly."""
+
+FAINTEST_SHARE = 1e-9
+"""Cells of which less than this share may change stay as they are."""
+
+MOST_GRIDS = 12
+"""Grids for which windows and points are kept: those of an inversion's frequencies, and that of its image."""
+
+
+class GridCache:
+    """What was computed for the last few grids; copies start empty, since it can be computed again."""
+
+    def __init__(self) -> None:
+        self._held: dict[Grid, torch.Tensor] = {}
+
+    def get(self, grid: Grid, compute: Callable[[Grid], torch.Tensor]) -> torch.Tensor:
+        """What belongs to this grid, computed if it is not there; not differentiated."""
+        if grid not in self._held:
+            with torch.no_grad():
+                self._held[grid] = compute(grid)
+            if len(self._held) > MOST_GRIDS:
+                del self._held[next(iter(self._held))]
+        return self._held[grid]
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "GridCache":
+        return GridCache()
 
 
 class Field(Parameterization):
@@ -28,19 +54,11 @@ class Field(Parameterization):
     """
 
     base: torch.Tensor
-    region: torch.Tensor
 
     def __init__(self, start: Medium, region: torch.Tensor, bounds: tuple[float, float]) -> None:
-        super().__init__()
-        if tuple(region.shape) != start.grid.shape:
-            raise ValueError(f"region has shape {tuple(region.shape)}, the grid {start.grid.shape}")
-        if not 0 < bounds[0] < bounds[1]:
-            raise ValueError(f"bounds must be increasing and positive, got {bounds}")
-        self.grid = start.grid
-        self.bounds = (float(bounds[0]), float(bounds[1]))
+        super().__init__(start, region, bounds)
         self.register_buffer("base", _unbounded(-start.sound_speed.double().log(), self.bounds))
-        self.register_buffer("region", region.clone())
-        self._windows: dict[Grid, torch.Tensor] = {}
+        self._windows = GridCache()
 
     @abstractmethod
     def change(self, grid: Grid) -> torch.Tensor:
@@ -56,13 +74,12 @@ class Field(Parameterization):
 
     def window(self, grid: Grid) -> torch.Tensor:
         """Share of the change that counts, 0 outside the region and 1 inside, shape grid.shape."""
-        if grid not in self._windows:
-            self._windows[grid] = resample(self.region.double(), self.grid, grid).clamp(0, 1)
-        return self._windows[grid].to(self.base.device)
+        window = self._windows.get(grid, lambda g: resample(self.region.double(), self.grid, g).clamp(0, 1))
+        return window.to(self.base.device)
 
     def free_cells(self, grid: Grid) -> torch.Tensor:
         """Cells of a grid that the window reaches."""
-        return self.window(grid).cpu() > 1e-9
+        return self.window(grid).cpu() > FAINTEST_SHARE
 
     @torch.no_grad()
     def bake(self) -> None:
@@ -73,16 +90,11 @@ class Field(Parameterization):
     @torch.no_grad()
     def fitted_to(self, medium: Medium) -> Self:
         """A copy whose base image is the medium, inside the region."""
-        other = self._copy()
+        other = copy.deepcopy(self)
         wanted = _unbounded(-medium.resampled(self.grid).sound_speed.double().log(), self.bounds)
         other.base.copy_(torch.where(self.region, wanted.to(self.base.device), self.base))
         other.reset()
         return other
-
-    def _copy(self) -> Self:
-        """The same field with memory of its own."""
-        self._windows.clear()  # made inside a transformed function, they could not be copied
-        return copy.deepcopy(self)
 
     def _log_slowness(self, grid: Grid) -> torch.Tensor:
         base = resample(self.base, self.grid, grid)
@@ -91,6 +103,10 @@ class Field(Parameterization):
 
 class PointField(Field):
     """A field whose change is evaluated point by point, on any grid, without interpolation."""
+
+    def __init__(self, start: Medium, region: torch.Tensor, bounds: tuple[float, float]) -> None:
+        super().__init__(start, region, bounds)
+        self._points = GridCache()
 
     @abstractmethod
     def at(self, points: torch.Tensor) -> torch.Tensor:
@@ -104,14 +120,14 @@ class PointField(Field):
     def change(self, grid: Grid) -> torch.Tensor:
         """Change of log slowness, evaluated inside the region alone."""
         window = self.window(grid)
-        inside = window > 1e-9
-        centre = torch.tensor(
-            [0.5 * (a + b) for a, b in zip(self.grid.origin, self.grid.last, strict=True)],
-            dtype=torch.float64,
-        )
-        points = ((grid.points()[inside.cpu()] - centre) / self.unit).to(self.base.device)
-        values = self.at(points)
-        return window * values.new_zeros(grid.shape).masked_scatter(inside, values).to(window)
+        values = self.at(self._points.get(grid, self._inside).to(window.device))
+        scattered = values.new_zeros(grid.shape).masked_scatter(window > FAINTEST_SHARE, values)
+        return window * scattered.to(window)
+
+    def _inside(self, grid: Grid) -> torch.Tensor:
+        """Points of a grid that the window reaches, about the middle of the image in units of `unit`."""
+        ends = torch.tensor([self.grid.origin, self.grid.last], dtype=torch.float64)
+        return (grid.points()[self.free_cells(grid)] - ends.mean(dim=0)) / self.unit
 
 
 def _limits(bounds: tuple[float, float]) -> tuple[float, float, float]:

@@ -13,15 +13,8 @@ from usct.parameterization.features import (
     gaussian_features,
     tailored_features,
 )
-from usct.parameterization.network import (
-    Activation,
-    NetworkField,
-    Weights,
-    normal,
-    perceptron,
-    perceptron_weights,
-    require_resolved,
-)
+from usct.parameterization.network import Weights, normal, require_resolved
+from usct.parameterization.perceptron import Activation, PerceptronField
 from usct.parameterization.spectrum import Tailoring, tailored_spectrum
 
 EDGE = 0.9
@@ -33,7 +26,7 @@ RATE = 5.0
 Kind = Literal["gaussian", "tailored"]
 
 
-class FourierNetwork(NetworkField):
+class FourierNetwork(PerceptronField):
     """Fixed Fourier features, a multilayer perceptron without biases, and a mean of its own.
 
     In the neural-tangent parametrization, weights of unit variance divided by the root of the number of inputs,
@@ -88,26 +81,19 @@ class FourierNetwork(NetworkField):
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        super().__init__(start, region, bounds, scale, seed, dtype)
+        super().__init__(start, region, bounds, n_hidden, n_layers, activation, scale, seed, dtype)
         self.features = features
         self.highest = 0.5 * math.pi / self.grid.spacing if highest is None else highest
         self.width = self.highest / WIDEST if width is None else width
         self.sharpness = sharpness
         self.reach = reach
         self.n_features = n_features
-        self.n_hidden = n_hidden
-        self.n_layers = n_layers
-        self.activation = activation
         self.adaptive = adaptive
+        self.tailored = "stage" if adaptive else "never"
         placed = self._placed()
         for name in ("wavenumbers", "amplitudes", "areas"):
             self.register_buffer(name, getattr(placed, name))
         self._register()
-
-    @property
-    def tailored(self) -> Literal["never", "stage", "update"]:  # type: ignore[override]
-        """At the start of each stage if adaptive."""
-        return "stage" if self.adaptive else "never"
 
     def use(self, features: FourierFeatures) -> None:
         """Put other features in place of these, as many as there are; the medium stays as it is.
@@ -146,7 +132,7 @@ class FourierNetwork(NetworkField):
     def draw(self, generator: torch.Generator) -> dict[str, torch.Tensor]:
         """Standard normal weights."""
         first = normal(generator, (2 * self.n_features, self.n_hidden))
-        return {"first": first, **perceptron_weights(generator, self.n_hidden, self.n_layers)}
+        return {"first": first, **self.draw_layers(generator)}
 
     def prepare(self, points: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The features, shape (point, 2 feature)."""
@@ -155,7 +141,7 @@ class FourierNetwork(NetworkField):
 
     def evaluate(self, prepared: tuple[torch.Tensor, ...], weights: Weights) -> torch.Tensor:
         """Output of the network, shape (point,)."""
-        return perceptron(prepared[0] @ weights["first"], weights, self.activation)
+        return self.through_layers(prepared[0] @ weights["first"], weights)
 
     def rates(self) -> dict[str, torch.Tensor]:
         """For Adam, whose steps ignore the size of a gradient: so that amplitudes act squared, as they should."""

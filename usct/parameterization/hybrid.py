@@ -5,31 +5,17 @@ import math
 import torch
 
 from usct.medium import Medium
-from usct.parameterization.multigrid import (
-    GRID_SPREAD,
-    INTERPOLATED,
-    TABLE_RATE,
-    Interpolation,
-    Levels,
-)
-from usct.parameterization.network import (
-    Activation,
-    NetworkField,
-    Weights,
-    in_strips,
-    normal,
-    perceptron,
-    perceptron_weights,
-    require_resolved,
-)
-from usct.parameterization.siren import RMS_SHARE, siren_layers, siren_weights
+from usct.parameterization.multigrid import TABLE_RATE, Interpolation, Levels, spacings
+from usct.parameterization.network import Weights, in_strips, normal
+from usct.parameterization.perceptron import Activation, PerceptronField
+from usct.parameterization.siren import Sines
 
 SINE_RATE = 0.3
 FUSION_RATE = 1.0
 """Learning rates of sines and of the fusion as shares of the optimizer's."""
 
 
-class Hybrid(NetworkField):
+class Hybrid(PerceptronField):
     """[root(share) grid features; root(1 - share) sine network] into a perceptron, and a mean of its own.
 
     The sines bring smooth shape and robustness, the grids detail and speed. Both branches enter with unit power,
@@ -87,48 +73,33 @@ class Hybrid(NetworkField):
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        super().__init__(start, region, bounds, scale, seed, dtype)
-        if not (0 < share < 1 and w0 > 0 and n_sines > 0 and n_sine_layers > 0):
-            raise ValueError(
-                f"share must lie between 0 and 1, w0 and the numbers of sines above 0; "
-                f"got {share:g}, {w0:g}, {n_sines} and {n_sine_layers}"
-            )
+        super().__init__(start, region, bounds, n_hidden, n_layers, activation, scale, seed, dtype)
+        if not 0 < share < 1:
+            raise ValueError(f"share must lie between 0 and 1, got {share:g}")
         self.share = share
-        self.coarsest = 2 * self.unit / 13 if coarsest is None else coarsest
-        self.finest = min(2.5 * self.grid.spacing, self.coarsest) if finest is None else finest
+        self.coarsest, self.finest = spacings(self, coarsest, finest)
         self.n_levels = n_levels
         self.n_columns = n_columns
         self.interpolation = interpolation
         self.table_size = table_size
+        ends = (self.coarsest / self.unit, self.finest / self.unit)
+        self.levels = Levels(*ends, n_levels, n_columns, interpolation, table_size)
+        self.sines = Sines(self, w0, rescaled, wavenumber, n_sines, n_sine_layers)
         self.w0 = w0
         self.rescaled = rescaled
-        self.wavenumber = 0.25 * math.pi / self.grid.spacing if wavenumber is None else wavenumber
+        self.wavenumber = self.sines.wavenumber
         self.n_sines = n_sines
         self.n_sine_layers = n_sine_layers
-        self.n_hidden = n_hidden
-        self.n_layers = n_layers
-        self.activation = activation
-        if rescaled:
-            require_resolved(self.grid, self.wavenumber)
-        self.levels = Levels(
-            self.coarsest / self.unit, self.finest / self.unit, n_levels, interpolation, table_size
-        )
         self._register()
-
-    @property
-    def first_factor(self) -> float:
-        """Factor of the first sines' arguments [1]."""
-        return self.wavenumber * self.unit / RMS_SHARE if self.rescaled else self.w0
 
     def draw(self, generator: torch.Generator) -> dict[str, torch.Tensor]:
         """Normal grids and perceptron, Sitzmann's sines."""
-        widths = (2, *[self.n_sines] * self.n_sine_layers)
         return {
-            "table": GRID_SPREAD * normal(generator, (self.levels.n_rows, self.n_columns)),
-            **siren_weights(generator, widths, self.w0),
-            "from_grids": normal(generator, (self.n_levels * self.n_columns, self.n_hidden)),
+            "table": self.levels.draw(generator),
+            **self.sines.draw(generator),
+            "from_grids": normal(generator, (self.levels.n_features, self.n_hidden)),
             "from_sines": normal(generator, (self.n_sines, self.n_hidden)),
-            **perceptron_weights(generator, self.n_hidden, self.n_layers),
+            **self.draw_layers(generator),
         }
 
     def prepare(self, points: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -138,17 +109,13 @@ class Hybrid(NetworkField):
     def evaluate(self, prepared: tuple[torch.Tensor, ...], weights: Weights) -> torch.Tensor:
         """Output of the network, shape (point,)."""
         points, narrow = prepared
-        factors = (self.first_factor, *[self.w0] * (self.n_sine_layers - 1))
-        # Sines have a mean square of one half, interpolated values that of their grid times the interpolation's.
-        # Scaled by these constants, not by what is measured, the medium does not depend on the grid it is on.
-        grid_gain = math.sqrt(self.share / (self.n_levels * self.n_columns)) / (GRID_SPREAD * INTERPOLATED)
-        sine_gain = math.sqrt(2 * (1 - self.share) / self.n_sines)
-        from_grids, from_sines = grid_gain * weights["from_grids"], sine_gain * weights["from_sines"]
+        from_grids = math.sqrt(self.share) * self.levels.gain * weights["from_grids"]
+        # Sines have a mean square of one half.
+        from_sines = math.sqrt(2 * (1 - self.share) / self.n_sines) * weights["from_sines"]
 
         def fused(features: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-            sines = siren_layers(points, weights, factors)
-            hidden = torch.addmm(sines @ from_sines, features, from_grids)
-            return perceptron(hidden, weights, self.activation)
+            hidden = torch.addmm(self.sines.at(points, weights) @ from_sines, features, from_grids)
+            return self.through_layers(hidden, weights)
 
         return in_strips(fused, self.levels.at(weights["table"], points), narrow)
 

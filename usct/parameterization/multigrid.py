@@ -8,15 +8,9 @@ import torch
 
 from usct.medium import Medium
 from usct.parameterization.features import PointCache
-from usct.parameterization.network import (
-    CACHE_BYTES,
-    Activation,
-    NetworkField,
-    Weights,
-    normal,
-    perceptron,
-    perceptron_weights,
-)
+from usct.parameterization.field import PointField
+from usct.parameterization.network import CACHE_BYTES, Weights, normal
+from usct.parameterization.perceptron import Activation, PerceptronField
 
 GRID_SPREAD = 0.1
 """Standard deviation of the grids' first values; with the usual 1e-4 the constant holds 99.8 % of the kernel."""
@@ -43,6 +37,7 @@ class Levels:
         coarsest: Spacing of the first level [1].
         finest: Spacing of the last level [1].
         n_levels: Number of levels, their spacings in geometric progression.
+        n_columns: Features of each level.
         interpolation: "linear", or "smooth" for one whose derivative is continuous.
         table_size: Most rows of a level.
 
@@ -51,7 +46,13 @@ class Levels:
     """
 
     def __init__(
-        self, coarsest: float, finest: float, n_levels: int, interpolation: Interpolation, table_size: int
+        self,
+        coarsest: float,
+        finest: float,
+        n_levels: int,
+        n_columns: int,
+        interpolation: Interpolation,
+        table_size: int,
     ) -> None:
         if not (0 < finest <= coarsest and n_levels > 0 and table_size > 3):
             raise ValueError(
@@ -61,6 +62,7 @@ class Levels:
         ratio = (finest / coarsest) ** (1 / max(1, n_levels - 1))
         self.sides = [math.ceil(2 / (coarsest * ratio**n) - 1e-9) + 1 for n in range(n_levels)]
         self.rows = [min(side**2, table_size) for side in self.sides]
+        self.n_columns = n_columns
         self.interpolation = interpolation
         self._cache = PointCache(CACHE_BYTES)
 
@@ -69,10 +71,27 @@ class Levels:
         """Rows of the table."""
         return sum(self.rows)
 
+    @property
+    def n_features(self) -> int:
+        """Features of a point."""
+        return len(self.sides) * self.n_columns
+
+    @property
+    def gain(self) -> float:
+        """Factor that gives the features of a point, together, a mean square of one at first.
+
+        A constant, not what is measured, so that the medium does not depend on the grid it is on.
+        """
+        return self.n_features**-0.5 / (GRID_SPREAD * INTERPOLATED)
+
+    def draw(self, generator: torch.Generator) -> torch.Tensor:
+        """A table of normal values, shape (row, column)."""
+        return GRID_SPREAD * normal(generator, (self.n_rows, self.n_columns))
+
     def at(self, table: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
         """Interpolated features, shape (point, level x column), of a table of shape (row, column)."""
         features: torch.Tensor = _Product.apply(table, points, self, False)
-        return features.reshape(len(points), len(self.sides) * table.shape[1])
+        return features.reshape(len(points), self.n_features)
 
     def matrix(self, points: torch.Tensor, dtype: torch.dtype, transposed: bool) -> torch.Tensor:
         """Sparse map from the table's rows to each point's levels, shape (point x level, row), or its transpose."""
@@ -113,6 +132,12 @@ class Levels:
         return (sum(self.rows[:level]) + rows).reshape(-1, 4), weights.reshape(-1, 4)
 
 
+def spacings(field: PointField, coarsest: float | None, finest: float | None) -> tuple[float, float]:
+    """Those asked for [m], or else a thirteenth of a field's image and two and a half of its cells."""
+    first = 2 * field.unit / 13 if coarsest is None else coarsest
+    return first, min(2.5 * field.grid.spacing, first) if finest is None else finest
+
+
 class _Product(torch.autograd.Function):
     """Product with the interpolation matrix or its transpose; each is the other's derivative, to any order.
 
@@ -135,7 +160,7 @@ class _Product(torch.autograd.Function):
         return _Product.apply(gradients[0], points, ctx.levels, not ctx.transposed), None, None, None
 
 
-class MultiGrid(NetworkField):
+class MultiGrid(PerceptronField):
     """Features interpolated from grids of many resolutions, a multilayer perceptron, and a mean of its own.
 
     Args:
@@ -181,27 +206,22 @@ class MultiGrid(NetworkField):
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        super().__init__(start, region, bounds, scale, seed, dtype)
-        self.coarsest = 2 * self.unit / 13 if coarsest is None else coarsest
-        self.finest = min(2.5 * self.grid.spacing, self.coarsest) if finest is None else finest
+        super().__init__(start, region, bounds, n_hidden, n_layers, activation, scale, seed, dtype)
+        self.coarsest, self.finest = spacings(self, coarsest, finest)
         self.n_levels = n_levels
         self.n_columns = n_columns
         self.interpolation = interpolation
         self.table_size = table_size
-        self.n_hidden = n_hidden
-        self.n_layers = n_layers
-        self.activation = activation
-        self.levels = Levels(
-            self.coarsest / self.unit, self.finest / self.unit, n_levels, interpolation, table_size
-        )
+        ends = (self.coarsest / self.unit, self.finest / self.unit)
+        self.levels = Levels(*ends, n_levels, n_columns, interpolation, table_size)
         self._register()
 
     def draw(self, generator: torch.Generator) -> dict[str, torch.Tensor]:
         """Standard normal weights, and grids of normal values."""
         return {
-            "table": GRID_SPREAD * normal(generator, (self.levels.n_rows, self.n_columns)),
-            "first": normal(generator, (self.n_levels * self.n_columns, self.n_hidden)),
-            **perceptron_weights(generator, self.n_hidden, self.n_layers),
+            "table": self.levels.draw(generator),
+            "first": normal(generator, (self.levels.n_features, self.n_hidden)),
+            **self.draw_layers(generator),
         }
 
     def prepare(self, points: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -211,8 +231,7 @@ class MultiGrid(NetworkField):
     def evaluate(self, prepared: tuple[torch.Tensor, ...], weights: Weights) -> torch.Tensor:
         """Output of the network, shape (point,)."""
         features = self.levels.at(weights["table"], prepared[0])
-        first = weights["first"] * (len(weights["first"]) ** -0.5 / (GRID_SPREAD * INTERPOLATED))
-        return perceptron(features @ first, weights, self.activation)
+        return self.through_layers(features @ (self.levels.gain * weights["first"]), weights)
 
     def rates(self) -> dict[str, torch.Tensor]:
         """The grids' are much larger than the decoder's, since few points move each of their values."""

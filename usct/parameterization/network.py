@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import torch
 from torch import nn
@@ -25,7 +25,6 @@ MEAN_RATE = 100.0
 """Learning rate of the mean as a share of the optimizer's: 0.75 m/s a step at Adam's usual 1e-3."""
 
 Weights = Mapping[str, torch.Tensor]
-Activation = Literal["tanh", "gelu", "relu"]
 
 
 class NetworkField(PointField):
@@ -157,41 +156,6 @@ def require_resolved(grid: Grid, highest: float) -> None:
             f"the features reach {highest:.4g} rad/m, which is not between 0 and the {nyquist:.4g} rad/m of a grid "
             f"of {1e3 * grid.spacing:g} mm; use a finer image grid or a lower frequency"
         )
-
-
-ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "tanh": torch.tanh,
-    "gelu": torch.nn.functional.gelu,
-    "relu": torch.relu,
-}
-
-
-def perceptron_weights(generator: torch.Generator, n_hidden: int, n_layers: int) -> dict[str, torch.Tensor]:
-    """Standard normal weights for all layers but the first, by name.
-
-    Raises:
-        ValueError: If there are no units or no layers.
-    """
-    if n_hidden < 1 or n_layers < 1:
-        raise ValueError(f"a network needs units and layers, got {n_hidden} and {n_layers}")
-    widths = (*[n_hidden] * n_layers, 1)
-    return {f"layer{n}": normal(generator, (n_hidden, width)) for n, width in enumerate(widths[1:])}
-
-
-def perceptron(hidden: torch.Tensor, weights: Weights, activation: Activation) -> torch.Tensor:
-    """Output of a perceptron in the neural-tangent parametrization, shape (point,).
-
-    Args:
-        hidden: What enters the units of the first layer, shape (point, unit).
-        weights: Of the further layers, without biases.
-        activation: Of all units.
-    """
-    count = sum(name.startswith("layer") for name in weights)
-    for n in range(count):
-        layer = weights[f"layer{n}"]
-        # The small matrix takes the factor: scaling the many activations would cost a pass over memory.
-        hidden = ACTIVATIONS[activation](hidden) @ (layer * len(layer) ** -0.5)
-    return hidden[:, 0]
 
 
 def in_strips(function: Callable[..., torch.Tensor], *inputs: torch.Tensor) -> torch.Tensor:

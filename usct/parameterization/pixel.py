@@ -25,7 +25,6 @@ class PixelGrid(Parameterization):
     """
 
     background: torch.Tensor
-    region: torch.Tensor
 
     def __init__(
         self,
@@ -34,16 +33,9 @@ class PixelGrid(Parameterization):
         bounds: tuple[float, float],
         kernel: Callable[[float], RadialSpectrum] | None = None,
     ) -> None:
-        super().__init__()
-        if tuple(region.shape) != background.grid.shape:
-            raise ValueError(f"region has shape {tuple(region.shape)}, the grid {background.grid.shape}")
-        if not 0 < bounds[0] < bounds[1]:
-            raise ValueError(f"bounds must be increasing and positive, got {bounds}")
-        self.grid = background.grid
-        self.bounds = bounds
+        super().__init__(background, region, bounds)
         self.kernel = kernel
         self.register_buffer("background", background.sound_speed.double().clone())
-        self.register_buffer("region", region)
         self.relative_slowness = nn.Parameter(torch.ones(self.grid.shape, dtype=torch.float64))
         self.constrain()
 

@@ -5,6 +5,7 @@ import math
 import torch
 
 from usct.medium import Medium
+from usct.parameterization.field import PointField
 from usct.parameterization.network import NetworkField, Weights, in_strips, require_resolved
 
 RMS_SHARE = math.sqrt(1 / 6)
@@ -12,6 +13,62 @@ RMS_SHARE = math.sqrt(1 / 6)
 
 RATE = 0.3
 """Learning rate as a share of the optimizer's: 3e-4 for Adam's usual 1e-3; 1e-4, as published, fits slower."""
+
+
+class Sines:
+    """Layers of sines between a point and a readout, their first factor w0 or fitted to the field of view.
+
+    Args:
+        field: Whose image grid bounds the wavenumbers.
+        w0: Factor of all layers' arguments [1].
+        rescaled: Whether the first layer's factor follows from `wavenumber`, instead of being w0.
+        wavenumber: Root mean square of the first layer's wavenumbers, if rescaled [rad/m]; a quarter of the
+            grid's Nyquist by default.
+        n_units: Of each layer.
+        n_layers: Number of layers.
+
+    Raises:
+        ValueError: If a number is not positive, or the wavenumber lies beyond the grid's Nyquist.
+    """
+
+    def __init__(
+        self,
+        field: PointField,
+        w0: float,
+        rescaled: bool,
+        wavenumber: float | None,
+        n_units: int,
+        n_layers: int,
+    ) -> None:
+        if not (w0 > 0 and n_units > 0 and n_layers > 0):
+            raise ValueError(
+                f"w0, units and layers of sines must be positive, got {w0:g}, {n_units} and {n_layers}"
+            )
+        self.wavenumber = 0.25 * math.pi / field.grid.spacing if wavenumber is None else wavenumber
+        if rescaled:
+            require_resolved(field.grid, self.wavenumber)
+        first = self.wavenumber * field.unit / RMS_SHARE if rescaled else w0
+        self.factors = (first, *[w0] * (n_layers - 1))
+        self.w0 = w0
+        self.n_units = n_units
+
+    def draw(self, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """First weights and biases, by name."""
+        weights, inputs = {}, 2
+        for n in range(len(self.factors)):
+            reach = math.sqrt(6 / inputs) / self.w0 if n else 1 / inputs
+            weights[f"sine{n}"] = _uniform(generator, (inputs, self.n_units), reach)
+            weights[f"offset{n}"] = _uniform(generator, (self.n_units,), inputs**-0.5)
+            inputs = self.n_units
+        return weights
+
+    def at(self, points: torch.Tensor, weights: Weights) -> torch.Tensor:
+        """What the last layer makes of points, shape (point, unit)."""
+        for n, factor in enumerate(self.factors):
+            # The factor goes to the small matrices: scaling the activations would cost a pass over memory.
+            arguments = torch.addmm(factor * weights[f"offset{n}"], points, factor * weights[f"sine{n}"])
+            points = torch.sin(arguments)
+        return points
 
 
 class Siren(NetworkField):
@@ -57,25 +114,17 @@ class Siren(NetworkField):
         dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__(start, region, bounds, scale, seed, dtype)
-        if not (w0 > 0 and n_hidden > 0 and n_layers > 0):
-            raise ValueError(f"w0, units and layers must be positive, got {w0:g}, {n_hidden} and {n_layers}")
+        self.sines = Sines(self, w0, rescaled, wavenumber, n_hidden, n_layers)
         self.w0 = w0
         self.rescaled = rescaled
-        self.wavenumber = 0.25 * math.pi / self.grid.spacing if wavenumber is None else wavenumber
+        self.wavenumber = self.sines.wavenumber
         self.n_hidden = n_hidden
         self.n_layers = n_layers
-        if rescaled:
-            require_resolved(self.grid, self.wavenumber)
         self._register()
-
-    @property
-    def first_factor(self) -> float:
-        """Factor of the first layer's arguments [1]."""
-        return self.wavenumber * self.unit / RMS_SHARE if self.rescaled else self.w0
 
     def draw(self, generator: torch.Generator) -> dict[str, torch.Tensor]:
         """Sitzmann's weights, which keep the spread of every layer's arguments the same."""
-        return siren_weights(generator, (2, *[self.n_hidden] * self.n_layers), self.w0) | {
+        return self.sines.draw(generator) | {
             "readout": _uniform(generator, (self.n_hidden, 1), math.sqrt(6 / self.n_hidden) / self.w0)
         }
 
@@ -85,31 +134,11 @@ class Siren(NetworkField):
 
     def evaluate(self, prepared: tuple[torch.Tensor, ...], weights: Weights) -> torch.Tensor:
         """Output of the network, shape (point,)."""
-        factors = (self.first_factor, *[self.w0] * (self.n_layers - 1))
-        outputs = in_strips(lambda p: siren_layers(p, weights, factors) @ weights["readout"], *prepared)
-        return outputs[:, 0]
+        return in_strips(lambda p: self.sines.at(p, weights) @ weights["readout"], *prepared)[:, 0]
 
     def rates(self) -> dict[str, torch.Tensor]:
         """The same for all layers."""
         return {name: torch.tensor(RATE) for name in self._names}
-
-
-def siren_weights(generator: torch.Generator, widths: tuple[int, ...], w0: float) -> dict[str, torch.Tensor]:
-    """First weights and biases of sine layers between widths, by name."""
-    weights = {}
-    for n, (inputs, outputs) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
-        reach = math.sqrt(6 / inputs) / w0 if n else 1 / inputs
-        weights[f"sine{n}"] = _uniform(generator, (inputs, outputs), reach)
-        weights[f"offset{n}"] = _uniform(generator, (outputs,), inputs**-0.5)
-    return weights
-
-
-def siren_layers(values: torch.Tensor, weights: Weights, factors: tuple[float, ...]) -> torch.Tensor:
-    """Apply sine layers with factors, shape (point, unit)."""
-    for n, factor in enumerate(factors):
-        # The factor goes to the small matrices: scaling the activations would cost a pass over memory.
-        values = torch.sin(torch.addmm(factor * weights[f"offset{n}"], values, factor * weights[f"sine{n}"]))
-    return values
 
 
 def _uniform(generator: torch.Generator, shape: tuple[int, ...], reach: float) -> torch.Tensor:
