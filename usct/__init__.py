@@ -18,6 +18,8 @@ _PUBLIC = {
     "Traces": "usct.acquisition",
     "TransducerArray": "usct.acquisition",
     "compare": "usct.comparison",
+    "compare_kernels": "usct.kernel_comparison",
+    "diagnose": "usct.api",
     "evaluate": "usct.evaluation",
     "load": "usct.io",
     "load_config": "usct.config",

@@ -1,5 +1,6 @@
 """The verbs of usct as Python functions: the one place where the parts are put together."""
 
+import json
 import math
 import platform
 import signal
@@ -7,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,9 @@ from usct.acquisition import Acquisition, Spectra, TransducerArray
 from usct.assembly import build_inversion, fingerprint, load_state, prepare
 from usct.choosing import capacity_warning
 from usct.config import DEFAULT_PRESET, RunConfig, load_config
+from usct.diagnosis import Diagnosis
+from usct.diagnostics.compose import Facts, Options, Progress
+from usct.diagnostics.compose import diagnose as compose_diagnosis
 from usct.errors import InputError
 from usct.forward.parallel import single_threaded_blas
 from usct.inversion.discretization import Discretization
@@ -27,6 +31,7 @@ from usct.medium import Medium
 from usct.phantom import Phantom
 from usct.preflight import check_simulation, check_size, water_of
 from usct.reconstruction import Iterate, Reconstruction
+from usct.revisiting import Frequency, Place, settings_of, visit
 
 SIMULATION_POINTS_PER_WAVELENGTH = 8.0
 SIMULATION_PML_CELLS = 14
@@ -147,6 +152,51 @@ def reconstruct(
         result = inversion.cancelled()
     facts = _provenance(config, water, time.perf_counter() - began) | notes
     return replace(result, provenance=facts)
+
+
+def diagnose(
+    result: Reconstruction,
+    scan: Acquisition,
+    frequency: Frequency = None,
+    at: Place = "end",
+    options: Options | None = None,
+    plain: bool = False,
+    device: str = "auto",
+    on_progress: Progress | None = None,
+) -> Diagnosis:
+    """Tell what a scan's data support at one point of a run: detail, certainty, and what is left to learn.
+
+    Args:
+        result: What `reconstruct` made of the scan.
+        scan: The same scan; its truth is not looked at.
+        frequency: Whose data to look at [Hz], or "all" for those of the whole run; None for the last that the
+            run had come to, and for the first at its start.
+        at: "start" or "end" of the run, or the file of a checkpoint.
+        options: How thorough to be.
+        plain: Describe plain gradient steps even where Adam made the image.
+        device: Where to compute: auto, cpu or cuda:0.
+        on_progress: Called with the share done and a sentence.
+
+    Raises:
+        InputError: If result, scan, checkpoint and frequency do not fit together.
+    """
+    began, options = time.perf_counter(), options or Options()
+    config = settings_of(result).model_copy(update={"device": device})
+    if on_progress is not None:
+        on_progress(0.0, "Solving the wave equation")
+    with single_threaded_blas():
+        place = visit(result, scan, config, frequency, at, plain)
+        most = min(place.kernels.n_data, place.kernels.n_parameters)
+        if options.n_modes > most:
+            raise InputError(
+                f"modes is {options.n_modes}, but there are only {most}: {place.kernels.n_data} data and "
+                f"{place.kernels.n_parameters} parameters; ask for fewer"
+            )
+        name, stage = at.name if isinstance(at, Path) else at, place.stage
+        facts = Facts(name, config.parameterization.name, place.optimizer, min(stage.cutoff, 1.0))
+        made = compose_diagnosis(place.kernels, facts, place.start, options, on_progress)
+    provenance = {"usct": usct.__version__, "seconds": f"{time.perf_counter() - began:.1f}"}
+    return replace(made, provenance=provenance | {"options": json.dumps(asdict(options))})
 
 
 @contextmanager

@@ -9,6 +9,7 @@ which detail an update can make. Both have the same eigenvalues.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -81,7 +82,7 @@ class Decay:
         rate: Length of a step, as a factor of the gradient [1].
         predicted: Amplitude of each mode over that before the first step, (1 - rate l)^t, shape (step + 1, mode).
         measured: The same with the wave equation solved anew after every step, shape (step + 1, mode).
-        error: Largest difference of the two, over modes that hold enough to be told [1].
+        error: How far the residuals' patterns end up from where they were foretold, over how far they were to go [1].
         drift: Change of the data's kernel since the start of the run, over what it was; NaN at the start [1].
     """
 
@@ -162,3 +163,66 @@ class Diagnosis:
     def noise_db(self) -> float:
         """Energy of the data over that of the noise [dB]."""
         return -10 * math.log10(max(self.n_data * self.noise, 1e-300))
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """The kernels of one representation at the start of a run, the constant left out.
+
+    Attributes:
+        name: Of the representation.
+        n_parameters: Trainable numbers.
+        optimizer: Whose steps the kernels describe.
+        message: Why there are no kernels; empty if there are.
+        data_kernel: The data's side, or None.
+        image_kernel: The image's side, or None.
+    """
+
+    name: str
+    n_parameters: int = 0
+    optimizer: str = ""
+    message: str = ""
+    data_kernel: DataKernel | None = None
+    image_kernel: ImageKernel | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The portrait for JSON; numbers that are not finite are None."""
+        facts: dict[str, Any] = {"n_parameters": self.n_parameters, "optimizer": self.optimizer}
+        if self.data_kernel is None or self.image_kernel is None:
+            return facts | {"message": self.message}
+        data, image = self.data_kernel, self.image_kernel
+        for name in ("trace", "effective_rank", "degrees_of_freedom", "decay_exponent", "constant_share"):
+            facts[name] = _finite(getattr(data, name))
+        arrays = {name: getattr(data, name) for name in ("eigenvalues", "errors", "nodes", "weights")}
+        arrays["frequency_bias"] = data.frequency_bias
+        arrays["wavenumbers_rad_per_m"] = image.wavenumbers
+        arrays |= {name: getattr(image, name) for name in ("representation", "gain", "raw", "filtered")}
+        facts |= {name: [_finite(v) for v in values.tolist()] for name, values in arrays.items()}
+        return facts | {"diffraction_limit_rad_per_m": image.diffraction_limit}
+
+
+@dataclass(frozen=True)
+class Portraits:
+    """Kernels of several representations side by side.
+
+    Attributes:
+        scan: Name of the scan.
+        frequencies: Of the data that were looked at [Hz].
+        portraits: In the order asked for.
+    """
+
+    scan: str
+    frequencies: tuple[float, ...]
+    portraits: tuple[Portrait, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of them for JSON."""
+        return {
+            "scan": self.scan,
+            "frequencies": list(self.frequencies),
+            "representations": {portrait.name: portrait.as_dict() for portrait in self.portraits},
+        }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

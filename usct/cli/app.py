@@ -6,7 +6,7 @@ from typing import Annotated, cast
 import typer
 
 from usct import __version__
-from usct.cli import comparing, demonstrating, files, inverting, judging, making, resampling
+from usct.cli import comparing, demonstrating, diagnosing, files, inverting, judging, making, resampling
 from usct.errors import InputError
 
 EXIT_FAILED = 1
@@ -71,7 +71,9 @@ app.command(rich_help_panel=_IMAGE)(inverting.reconstruct)
 app.command(rich_help_panel=_IMAGE)(resampling.resample)
 app.command(rich_help_panel=_IMAGE)(judging.evaluate)
 app.command(rich_help_panel=_IMAGE)(judging.report)
+app.command(rich_help_panel=_IMAGE)(diagnosing.diagnose)
 app.command(rich_help_panel=_IMAGE)(comparing.compare)
+app.command(rich_help_panel=_IMAGE)(diagnosing.compare_kernels)
 app.command(rich_help_panel=_IMAGE)(demonstrating.demo)
 app.command(rich_help_panel=_FILES)(files.info)
 app.command(rich_help_panel=_FILES)(files.validate)

@@ -47,8 +47,8 @@ def kernels_figure(diagnosis: Diagnosis, title: str = "") -> Figure:
     frame = (0, bottom / total, 1, 1 - (top + bottom) / total)
     figure.get_layout_engine().set(rect=frame)  # type: ignore[call-arg, union-attr]
     rows = figure.add_gridspec(len(_HEIGHTS), 1, height_ratios=_HEIGHTS)
-    for row, draw in zip(rows, (_draw_maps, _draw_modes, _draw_curves), strict=True):
-        draw(figure.add_subfigure(row), diagnosis)
+    for number, draw in enumerate((_draw_maps, _draw_modes, _draw_curves)):
+        draw(figure.add_subfigure(rows[number]), diagnosis)
     _write_heading(figure, diagnosis, title, lines, total)
     figure.text(0.5, 0.15 / total, RESEARCH_USE_ONLY, ha="center", va="center", color=_INK, fontsize=8)
     return figure
@@ -116,18 +116,19 @@ def _draw_maps(figure: SubFigure, diagnosis: Diagnosis) -> None:
 
 
 def _window(values: torch.Tensor) -> tuple[float, float]:
-    """Values between which all but one part in fifty lie."""
+    """Values between which all but one part in fifty lie, wide enough for small differences to look small."""
     finite = values[torch.isfinite(values)].double().numpy()
     if not finite.size:
         return 0.0, 1.0
-    low, high = (float(np.percentile(finite, share)) for share in (1, 99))
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+    low, middle, high = (float(np.percentile(finite, share)) for share in (1, 50, 99))
+    return min(low, 0.75 * middle), max(high, 1.25 * middle)
 
 
 def _draw_modes(figure: SubFigure, diagnosis: Diagnosis) -> None:
     """Draw patterns of the image, evenly picked from those that were found."""
     figure.suptitle(
-        "Patterns that the data see, the strongest first: an update finds the left ones at once, the right ones late",
+        "Patterns that the data see (NSK modes), the strongest first: an update finds the left ones at once, the "
+        "right ones late",
         color=_INK,
         fontsize=10.5,
     )
@@ -164,7 +165,7 @@ def _draw_curves(figure: SubFigure, diagnosis: Diagnosis) -> None:
     spectrum, transfer, decay = figure.subplots(1, 3)
     _draw_spectrum(spectrum, diagnosis)
     _draw_transfer(transfer, diagnosis)
-    _draw_decay(decay, diagnosis.decay)
+    _draw_decay(decay, diagnosis.decay, diagnosis.data_kernel.energy)
     for ax in (spectrum, transfer, decay):
         figures._tidy(ax)
 
@@ -172,13 +173,13 @@ def _draw_curves(figure: SubFigure, diagnosis: Diagnosis) -> None:
 def _draw_spectrum(ax: Axes, diagnosis: Diagnosis) -> None:
     """Draw all eigenvalues by rank: those that were found as dots, the others from their density."""
     kernel, level = diagnosis.data_kernel, diagnosis.threshold
-    ax.set_title("How much the data say: strength of every pattern", color=_INK, fontsize=10.5)
+    ax.set_title("How much the data say of each pattern (WTK spectrum)", color=_INK, fontsize=10.5)
     ax.set_xlabel("Number of the pattern")
     ax.set_ylabel("Strength (eigenvalue)")
     order = kernel.nodes.argsort(descending=True)
     nodes, rank = kernel.nodes[order], kernel.weights[order].cumsum(0) - 0.5 * kernel.weights[order]
-    usable = (nodes > 0) & (rank >= 1)
-    ax.plot(rank[usable], nodes[usable], color=_FAINT, linewidth=1.6, label="all, estimated")
+    usable = (nodes > 0) & (rank >= len(kernel.eigenvalues))
+    ax.plot(rank[usable], nodes[usable], color=_FAINT, linewidth=1.6, label="the others, estimated")
     found = torch.arange(1, len(kernel.eigenvalues) + 1)
     ax.plot(found, kernel.eigenvalues, ".", color=_ACCENT, markersize=4.5, label="found one by one")
     ax.set(xscale="log", yscale="log")
@@ -232,15 +233,15 @@ def _draw_transfer(ax: Axes, diagnosis: Diagnosis) -> None:
     ax.legend(frameon=False, fontsize=7.5, labelcolor=_INK, loc="upper right")
 
 
-def _draw_decay(ax: Axes, decay: Decay | None) -> None:
-    """Draw predicted decay as lines and measured decay as dots for a few patterns."""
+def _draw_decay(ax: Axes, decay: Decay | None, energy: torch.Tensor) -> None:
+    """Draw predicted decay as lines and measured as dots, for the patterns that hold most of the residual."""
     ax.set_title("Does the theory hold? Lines foretold, dots tried", color=_INK, fontsize=10.5)
     if decay is None:
         text = "no steps were tried"
         ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes, color=_INK)
         return
-    steps, n_modes = decay.predicted.shape
-    shown = np.unique(np.geomspace(1, n_modes, _DECAYS_SHOWN).round().astype(int)) - 1
+    steps = len(decay.predicted)
+    shown = energy.argsort(descending=True)[:_DECAYS_SHOWN].sort().values.tolist()
     for number, colour in zip(shown, _DECAY_COLOURS, strict=False):
         ax.plot(decay.predicted[:, number], color=colour, linewidth=1.4, label=f"pattern {number + 1}")
         ax.plot(decay.measured[:, number], "o", color=colour, markersize=4)

@@ -1,0 +1,224 @@
+"""The verbs that say what the data support: diagnose, compare-kernels."""
+
+import dataclasses
+import json
+import math
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from usct.cli.files import print_rows
+from usct.cli.judging import ResultFile
+from usct.cli.making import Quiet, Seed
+from usct.cli.paths import load_result, load_scan, prepare_folder, prepare_hdf5, prepare_output, sha256
+from usct.cli.progress import Narrator
+from usct.errors import InputError
+
+if TYPE_CHECKING:
+    from usct.diagnosis import Diagnosis
+
+ALL = "pixel,tailored,fourier,siren,multigrid,hybrid"
+_UNITS = {"mhz": Decimal("1e6"), "khz": Decimal("1e3"), "hz": Decimal(1)}
+
+
+def diagnose(
+    result_file: ResultFile,
+    scan: Annotated[Path, typer.Option(help="The scan that the result was made from.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="File to write; a figure .png goes beside it.")
+    ],
+    at: Annotated[
+        str,
+        typer.Option(metavar="start|end|CHECKPOINT", help="Which point of the run; or a checkpoint's file."),
+    ] = "end",
+    frequency: Annotated[
+        str | None,
+        typer.Option(help="Whose data to look at: 300kHz, 0.3MHz, or all; none: the last that the run used."),
+    ] = None,
+    modes: Annotated[int, typer.Option(min=1, max=4096, help="Patterns to find one by one.")] = 32,
+    steps: Annotated[
+        int, typer.Option(min=0, max=100, help="Gradient steps to try; each solves the wave equation.")
+    ] = 4,
+    snr_db: Annotated[
+        float | None, typer.Option(help="Energy of the data over the noise in dB; none: found in the data.")
+    ] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Describe plain gradient steps even where Adam made the image.")
+    ] = False,
+    csv: Annotated[Path | None, typer.Option(help="Folder for the curves as CSV files.")] = None,
+    seed: Seed = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda:0.")] = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Tell what the data support before you trust an image: which detail, how surely, and whether to go on.
+
+    The figure shows the image, its smallest supported detail and its uncertainty; patterns that the data see,
+    and how strongly; which detail an update can make; and whether steps do what theory foretells. The file holds
+    all of it as arrays with units. All rests on waves linearised at one point, and on a level of noise.
+
+    [bold]Examples:[/bold]
+
+      usct diagnose result.h5 --scan scan.h5 -o kernels.h5
+      usct diagnose result.h5 --scan scan.h5 -o start.h5 --at start --frequency 300kHz --csv curves/
+      usct info kernels.h5
+    """
+    from usct import api, io
+    from usct.diagnostics.compose import Options
+    from usct.io import atomic
+    from usct.io.native_kernels import write_csv
+    from usct.report.figures import png
+    from usct.report.kernels import kernels_figure
+
+    wanted, place = parse_frequency(frequency), _place(at)
+    figure = output.with_suffix(".png")
+    prepare_hdf5(output, result_file, scan)
+    prepare_output(figure, result_file, scan)
+    if csv is not None:
+        prepare_folder(csv)
+    result, acquisition = load_result(result_file), load_scan(scan)
+    options = Options(n_modes=modes, n_steps=steps, snr_db=snr_db, seed=seed)
+    with Narrator(quiet) as narrator:
+        made = api.diagnose(
+            result,
+            dataclasses.replace(acquisition, truth=None),
+            wanted,
+            place,
+            options,
+            plain,
+            device,
+            on_progress=narrator.step,
+        )
+    made = _signed(made, result_file, scan, result.provenance.get("scan_sha256"))
+    io.save(made, output)
+    atomic.write_bytes(figure, png(kernels_figure(made, result_file.name)))
+    curves = () if csv is None else write_csv(made, csv)
+    if not quiet:
+        _summarise(made, output, figure, curves)
+
+
+def compare_kernels(
+    scan: Annotated[Path, typer.Argument(help="Scan of a ring array, native or foreign format.")],
+    parameterizations: Annotated[
+        str, typer.Option(help="What to compare, with commas; see 'usct reconstruct --help'.")
+    ] = ALL,
+    frequency: Annotated[
+        str | None, typer.Option(help="Whose data to look at: 300kHz, 0.3MHz, or all; none: the lowest.")
+    ] = None,
+    start: Annotated[
+        float | None, typer.Option(help="Uniform sound speed to start from in m/s; none: found or given.")
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="Settings by name; a wrong name lists them all.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="One setting over them for all; repeatable."),
+    ] = None,
+    modes: Annotated[int, typer.Option(min=1, max=4096, help="Patterns to find one by one.")] = 16,
+    snr_db: Annotated[
+        float | None, typer.Option(help="Energy of the data over the noise in dB; none: found in the data.")
+    ] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Describe plain gradient steps even where Adam would train.")
+    ] = False,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for kernels.html, kernels.png and kernels.json.")
+    ] = Path("kernels"),
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Lay the kernels of representations side by side: what each would learn from a scan, and how fast.
+
+    No image is made: kernels are those at the start of a run, which takes seconds. The page shows their spectra,
+    what they let through at each size of detail, and how many numbers the data determine through each of them.
+
+    [bold]Example:[/bold]  usct compare-kernels scan.h5 --parameterizations pixel,tailored,siren -o kernels/
+    """
+    from usct import kernel_comparison as verb
+    from usct.diagnostics.compose import Options
+    from usct.io import atomic
+    from usct.report.kernel_comparison import row, verdict, write_portraits
+
+    wanted = parse_frequency(frequency)
+    files = {kind: output / f"kernels.{kind}" for kind in ("html", "png", "json")}
+    for file in files.values():
+        prepare_output(file, scan)
+    options = Options(n_modes=modes, snr_db=snr_db, seed=seed)
+    with Narrator(quiet) as narrator:
+        made = verb.compare_kernels(
+            load_scan(scan),
+            parameterizations.split(","),
+            wanted,
+            start,
+            preset,
+            settings or (),
+            options,
+            plain,
+            narrator.step,
+        )
+    made = dataclasses.replace(made, scan=scan.name)
+    atomic.write_text(files["json"], json.dumps(made.as_dict(), indent=2, allow_nan=False) + "\n")
+    write_portraits(files["html"], files["png"], made)
+    if not quiet:
+        for sentence in verdict(made):
+            typer.echo(sentence)
+        texts = [
+            (p.name, p.message or f"{row(p)[3]} numbers determined, decay exponent {row(p)[5]}")
+            for p in made.portraits
+        ]
+        print_rows([*texts, ("Page", str(files["html"]))])
+
+
+def parse_frequency(text: str | None) -> float | Literal["all"] | None:
+    """Read a frequency with its unit [Hz], or "all".
+
+    Raises:
+        InputError: If the text is neither, or not above zero.
+    """
+    if text is None:
+        return None
+    lower = text.strip().lower()
+    if lower == "all":
+        return "all"
+    unit = next((name for name in _UNITS if lower.endswith(name)), None)
+    rule = "give one such as 300kHz or 0.3MHz, or all"
+    try:
+        value = float(Decimal(lower.removesuffix(unit or "").strip()) * _UNITS[unit or ""])
+    except (ArithmeticError, KeyError):  # Decimal's complaint about any text that is no number
+        raise InputError(f"--frequency is {text!r}, which is no frequency with its unit; {rule}.") from None
+    if not (math.isfinite(value) and value > 0):
+        raise InputError(f"--frequency is {text!r}, which is not above zero; {rule}.")
+    return value
+
+
+def _place(at: str) -> Literal["start", "end"] | Path:
+    """Start, end, or a checkpoint that is there."""
+    if at == "start":
+        return "start"
+    if at == "end":
+        return "end"
+    path = Path(at)
+    if not path.is_file():
+        raise InputError(f"--at is {at!r}, which is no file; give start, end, or a checkpoint of the run.")
+    return path
+
+
+def _signed(made: "Diagnosis", result_file: Path, scan: Path, made_from: str | None) -> "Diagnosis":
+    """The diagnosis with the names and sums of its files, and a word if the scan was written anew since."""
+    facts = {"result": result_file.name, "scan": scan.name, "scan_sha256": sha256(scan)}
+    if made_from is not None and made_from != facts["scan_sha256"]:
+        facts["note"] = "the scan's file is not the one, byte for byte, that the result was made from"
+    return dataclasses.replace(made, provenance={**made.provenance, **facts})
+
+
+def _summarise(made: "Diagnosis", output: Path, figure: Path, curves: tuple[Path, ...]) -> None:
+    """Print the findings, and where the files are."""
+    from usct.reconstruction import RESEARCH_USE_ONLY
+
+    for sentence in made.summary:
+        typer.echo(sentence)
+    rows = [("Kernels", str(output)), ("Figure", str(figure))]
+    rows += [("Curves", ", ".join(map(str, curves)))] if curves else []
+    rows += [("Note", made.provenance["note"])] if "note" in made.provenance else []
+    print_rows(rows)
+    typer.echo(RESEARCH_USE_ONLY)

@@ -1,0 +1,127 @@
+"""What a diagnosis says, in plain sentences, each of them true on its own."""
+
+import math
+from dataclasses import replace
+
+import torch
+
+from usct.diagnosis import Decay, Diagnosis, ImageKernel
+from usct.units import KILOHERTZ, MILLIMETRE
+
+HOLDS, ROUGHLY = 0.05, 0.3
+"""Errors of the foretold change of the residuals up to which theory holds, and holds roughly."""
+
+HALF_OPEN = 0.1
+"""Response below which a representation counts as closed, as a share of its largest."""
+
+FULL = 0.8
+"""Share of the data, or of the parameters, from which on these are what limits the image."""
+
+NOTICEABLE = 0.1
+"""Share of the kernel from which on the constant is worth a word."""
+
+
+def summary(diagnosis: Diagnosis, advice: str) -> Diagnosis:
+    """The diagnosis with its sentences.
+
+    Args:
+        diagnosis: What was found.
+        advice: Whether to go on, from `stop_suggestion`.
+    """
+    sentences = (
+        _fineness(diagnosis),
+        _sureness(diagnosis),
+        _numbers(diagnosis),
+        advice,
+        _openness(diagnosis.image_kernel),
+        _constant(diagnosis),
+        _bias(diagnosis),
+        *(_theory(diagnosis.decay) if diagnosis.decay is not None else ()),
+    )
+    return replace(diagnosis, summary=tuple(sentence for sentence in sentences if sentence))
+
+
+def _fineness(diagnosis: Diagnosis) -> str:
+    low, middle, high = (1e3 * v for v in _spread(diagnosis.resolution))
+    if not math.isfinite(middle):
+        return "No detail of the image is supported by these data."
+    frequencies = " + ".join(f"{f / KILOHERTZ:g}" for f in diagnosis.frequencies)
+    return (
+        f"Detail finer than {middle:.2g} mm is not supported at {frequencies} kHz and {diagnosis.noise_db:.0f} dB "
+        f"(from {low:.2g} to {high:.2g} mm, depending on the place): smaller things show up that wide."
+    )
+
+
+def _sureness(diagnosis: Diagnosis) -> str:
+    _, middle, high = _spread(diagnosis.standard_deviation)
+    return (
+        f"The sound speed is known to within {middle:.2g} m/s at a typical place (one standard deviation) and "
+        f"{high:.2g} m/s at the worst places, as far as the model of the waves is right."
+    )
+
+
+def _spread(values: torch.Tensor) -> tuple[float, float, float]:
+    """Values that a twentieth, half and all but a twentieth of the finite ones stay below."""
+    finite = values[torch.isfinite(values)].double()
+    if not len(finite):
+        return math.nan, math.nan, math.nan
+    low, middle, high = torch.quantile(finite, torch.tensor([0.05, 0.5, 0.95]).double()).tolist()
+    return low, middle, high
+
+
+def _numbers(diagnosis: Diagnosis) -> str:
+    count, have = diagnosis.data_kernel.degrees_of_freedom, diagnosis.n_parameters
+    text = f"The data determine about {count:.0f} numbers"
+    if count > FULL * min(have, diagnosis.n_data):
+        if have < diagnosis.n_data:
+            return f"{text}, nearly as many as the {have} that make the image: a richer one would show more."
+        return f"{text}, nearly as many as there are data: more elements or frequencies would show more."
+    return f"{text} of the {have} that make the image; the others are as they were assumed, not measured."
+
+
+def _openness(kernel: ImageKernel) -> str:
+    """Say so if the representation closes long before the waves do."""
+    open_bands = kernel.wavenumbers[kernel.representation >= HALF_OPEN]
+    seen = kernel.wavenumbers[kernel.wavenumbers <= kernel.diffraction_limit]
+    if not len(open_bands) or not len(seen) or float(open_bands.max()) >= 0.7 * float(seen.max()):
+        return ""
+    grants, reaches = (math.pi / float(w.max()) / MILLIMETRE for w in (open_bands, seen))
+    return (
+        f"This representation is slow to make detail finer than {grants:.2g} mm, where the waves reach down to "
+        f"{reaches:.2g} mm."
+    )
+
+
+def _constant(diagnosis: Diagnosis) -> str:
+    share = diagnosis.data_kernel.constant_share
+    if not share >= NOTICEABLE:
+        return ""
+    return (
+        f"{share:.0%} of the kernel goes to making the whole image faster or slower; spectra that include this "
+        "constant make everything else look weak."
+    )
+
+
+def _bias(diagnosis: Diagnosis) -> str:
+    bias = diagnosis.data_kernel.frequency_bias
+    if len(bias) < 2:
+        return ""
+    order = torch.tensor(diagnosis.frequencies).argsort()
+    ratio = float(bias[order[0]] / bias[order[-1]])
+    return (
+        f"Through this representation the lowest frequency acts {ratio:.2g} times as strongly as the highest, "
+        "compared with pixels."
+    )
+
+
+def _theory(decay: Decay) -> tuple[str, ...]:
+    off = f"a few gradient steps changed the residuals as foretold to within {decay.error:.0%}"
+    if decay.error <= HOLDS:
+        verdict = f"Theory holds here: {off}."
+    elif decay.error <= ROUGHLY:
+        verdict = f"Theory holds roughly: {off}."
+    else:
+        verdict = f"Theory does not hold here: {off} only; take spectra and maps as rough guides."
+    if math.isnan(decay.drift):
+        return (verdict,)
+    return verdict, f"Since the start of the run the kernel has changed by {decay.drift:.0%}."
