@@ -8,6 +8,7 @@ import torch
 from tests.helpers import random_like
 from usct.acquisition import Spectra, TransducerArray
 from usct.forward.helmholtz import Helmholtz
+from usct.forward.parallel import single_threaded_blas
 from usct.grid import Grid
 from usct.inversion.objective import Objective, Point
 from usct.medium import Medium
@@ -122,5 +123,6 @@ def single_thread() -> Iterator[None]:
     """Thousands of tiny operations: handing them to threads takes longer than doing them."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with single_threaded_blas():
+        yield
     torch.set_num_threads(before)

@@ -56,7 +56,11 @@ def filtered(known: Known, name: str) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", ["pixels", "tailored"])
 def test_standard_deviation_is_that_of_dense_matrices(cases, name):
-    """With 32 draws, within 3 % on average and a tenth at nearly all places."""
+    """Within 3 % on average, and within 13 % at nine of ten places.
+
+    The luck of 32 draws alone is 12 % at each place, which would leave nine of ten within 20 %; averaging over
+    neighbours takes nearly half of it away.
+    """
     known, belief = cases[name]
     matrix = filtered(known, name)
     exact = WATER * (matrix @ known.posterior(belief) @ matrix.T).diagonal().sqrt()
@@ -64,7 +68,7 @@ def test_standard_deviation_is_that_of_dense_matrices(cases, name):
     assert torch.equal(torch.isfinite(found), known.ring.region)
     ratio = found[known.ring.region] / exact
     assert float(ratio.mean()) == pytest.approx(1.0, abs=0.03)
-    assert float(ratio.sub(1).abs().quantile(0.9)) < 0.10
+    assert float(ratio.sub(1).abs().quantile(0.9)) < 0.13
     if name == "tailored":
         assert float(exact.max() / exact.min()) > 1.5, "a map that is even shows nothing"
 

@@ -13,6 +13,7 @@ import torch
 
 from usct.diagnostics.eigen import Eigenpairs
 from usct.diagnostics.kernels import TangentKernels
+from usct.forward.parallel import single_threaded_blas
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ def descend(kernels: TangentKernels, rate: float, n_steps: int) -> list[torch.Te
     return residuals
 
 
+@single_threaded_blas()
 def drift(before: TangentKernels, after: TangentKernels, pairs: Eigenpairs) -> Drift:
     """How far the kernel has moved between two points, as modes of the first see it.
 

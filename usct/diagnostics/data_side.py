@@ -13,6 +13,7 @@ import torch
 from usct.diagnostics.belief import N_PROBES, Belief, most_probable, random_signs
 from usct.diagnostics.eigen import Eigenpairs
 from usct.diagnostics.kernels import TangentKernels
+from usct.forward.parallel import single_threaded_blas
 from usct.parameterization.spectrum import RadialSpectrum
 
 ENOUGH = 0.1
@@ -104,6 +105,7 @@ def mode_energy(kernels: TangentKernels, pairs: Eigenpairs) -> ModeEnergy:
     return ModeEnergy(pairs.values, coefficients, share, max(0.0, 1 - float(share.sum())))
 
 
+@single_threaded_blas()
 def frequency_bias(
     kernels: TangentKernels, spectrum: RadialSpectrum | None = None, n_probes: int = N_PROBES, seed: int = 0
 ) -> FrequencyBias:

@@ -8,6 +8,7 @@ import torch
 from usct.diagnostics.eigen import Eigenpairs
 from usct.diagnostics.kernels import TangentKernels
 from usct.diagnostics.resolution import pixel
+from usct.forward.parallel import single_threaded_blas
 from usct.inversion.tailoring import tapering
 from usct.parameterization.spectrum import RadialSpectrum, lattice_wavenumbers
 
@@ -49,6 +50,7 @@ class Transfer:
         return self.ntk * self.gain
 
 
+@single_threaded_blas()
 def transfer(
     kernels: TangentKernels, n_bands: int = N_BANDS, n_probes: int = N_PROBES, seed: int = 0
 ) -> Transfer:
