@@ -27,7 +27,7 @@ def simulation(n_dims=2, n_steps=60, **settings):
 def rough_medium(grid, kind="lossy", seed=0):
     """Random maps: `uniform` in density, `dense`, or `lossy` as well."""
     speed, loss, dense = (random_like(grid.shape, seed + n, False).clamp(-2, 2) for n in range(3))
-    medium = Medium(
+    return Medium(
         grid,
         1500 + 40 * speed,
         10 + 4 * loss if kind == "lossy" else None,
@@ -35,4 +35,3 @@ def rough_medium(grid, kind="lossy", seed=0):
         1.3,
         250e3,
     )
-    return medium
