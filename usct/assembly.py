@@ -9,14 +9,14 @@ import numpy as np
 import torch
 
 from usct import io
-from usct.acquisition import Acquisition, Spectra
+from usct.acquisition import Acquisition, Spectra, TransducerArray
 from usct.choosing import choose_parameterization, kernel_of
 from usct.config import RunConfig
 from usct.errors import InputError
 from usct.grid import Grid
 from usct.inversion.discretization import Discretization
 from usct.inversion.loop import Inversion
-from usct.inversion.schedule import Kernel, OptimizerName, Schedule, Stage, continuation, within_budget
+from usct.inversion.schedule import Kernel, Schedule, Stage, continuation, within_budget
 from usct.inversion.state import State
 from usct.medium import Medium
 from usct.misfit.selection import select
@@ -99,22 +99,10 @@ def build_inversion(
         InputError: If image or solver would be too large, or the start lies outside the bounds.
     """
     array, grid, bounds = acquisition.array, config.grid, config.bounds
-    highest = float(observed.frequencies.max())
-    spacing = bounds.expected[0] / (6 * highest)
-    if grid.image_spacing_mm is not None:
-        spacing = 1e-3 * grid.image_spacing_mm
-    centre = array.centre
-    radius = grid.region_fraction * float(torch.linalg.vector_norm(array.positions - centre, dim=1).min())
-    if (2 * radius / spacing) ** 2 > LARGEST_IMAGE_CELLS:
-        raise InputError(
-            f"grid.image_spacing_mm = {1e3 * spacing:g} makes an image of {2 * radius / spacing:.0f} cells each way; "
-            "choose a larger one"
-        )
-    check_size(array, highest, bounds.expected[0], grid.points_per_wavelength)
-    centred = Grid.covering(radius + spacing, spacing)
-    image = Grid(centred.shape, spacing, tuple((torch.tensor(centred.origin) + centre).tolist()))
-    start = _start(acquisition, config, observed, water, image)
+    check_size(array, float(observed.frequencies.max()), bounds.expected[0], grid.points_per_wavelength)
+    start = start_model(acquisition, config, observed, water)
     check_start(start, bounds.sound_speed)
+    centre, image, radius = array.centre, start.grid, _radius(array, config)
     region = image.disc(radius, tuple(centre.tolist()))
     background = _surrounded(start, tuple(centre.tolist()), radius, water, float(observed.frequencies.min()))
     parameterization = choose_parameterization(config, background, region, observed, array, water)
@@ -128,6 +116,49 @@ def build_inversion(
     )
     kernel = kernel_of(config, image.points()[region], observed, array)
     return Inversion(array, discretization, parameterization, _schedule(observed, config, kernel), image)
+
+
+def start_model(acquisition: Acquisition, config: RunConfig, observed: Spectra, water: float) -> Medium:
+    """The uniform start asked for, else the file's, else a disc if one is convincing, else water.
+
+    Returns:
+        The start on the grid of the image.
+
+    Raises:
+        InputError: If the image would be too large.
+    """
+    image = _image(acquisition.array, config, float(observed.frequencies.max()))
+    if config.start.sound_speed is not None:
+        return Medium.homogeneous(image, config.start.sound_speed)
+    if acquisition.start is not None:
+        return acquisition.start.resampled(image)
+    if config.start.disc:
+        disc = estimate_disc(observed, acquisition.array, water)
+        low, high = config.bounds.sound_speed
+        if disc.convincing and low <= disc.sound_speed <= high:
+            edge = water / float(observed.frequencies[0])
+            return disc.medium(image, tuple(acquisition.array.centre.tolist()), edge)
+    return Medium.homogeneous(image, water)
+
+
+def _radius(array: TransducerArray, config: RunConfig) -> float:
+    """Radius about the array's centre within which the image may change [m]."""
+    nearest = torch.linalg.vector_norm(array.positions - array.centre, dim=1).min()
+    return config.grid.region_fraction * float(nearest)
+
+
+def _image(array: TransducerArray, config: RunConfig, highest: float) -> Grid:
+    """Grid of the image, fine enough for the highest frequency [Hz]."""
+    radius, spacing = _radius(array, config), config.bounds.expected[0] / (6 * highest)
+    if config.grid.image_spacing_mm is not None:
+        spacing = 1e-3 * config.grid.image_spacing_mm
+    if (2 * radius / spacing) ** 2 > LARGEST_IMAGE_CELLS:
+        raise InputError(
+            f"grid.image_spacing_mm = {1e3 * spacing:g} makes an image of {2 * radius / spacing:.0f} cells each way; "
+            "choose a larger one"
+        )
+    centred = Grid.covering(radius + spacing, spacing)
+    return Grid(centred.shape, spacing, tuple((torch.tensor(centred.origin) + array.centre).tolist()))
 
 
 def _surrounded(
@@ -145,31 +176,12 @@ def _surrounded(
     return replace(start, sound_speed=1.0 / slowness)
 
 
-def _start(
-    acquisition: Acquisition, config: RunConfig, observed: Spectra, water: float, image: Grid
-) -> Medium:
-    """The uniform start asked for, else the file's, else a disc if one is convincing, else water."""
-    if config.start.sound_speed is not None:
-        return Medium.homogeneous(image, config.start.sound_speed)
-    if acquisition.start is not None:
-        return acquisition.start.resampled(image)
-    if config.start.disc:
-        disc = estimate_disc(observed, acquisition.array, water)
-        low, high = config.bounds.sound_speed
-        if disc.convincing and low <= disc.sound_speed <= high:
-            edge = water / float(observed.frequencies[0])
-            return disc.medium(image, tuple(acquisition.array.centre.tolist()), edge)
-    return Medium.homogeneous(image, water)
-
-
 def _schedule(observed: Spectra, config: RunConfig, kernel: Kernel | None) -> Schedule:
     settings = config.schedule
-    usual: OptimizerName = "adam" if config.is_network else "gauss-newton"
-    optimizer: OptimizerName = usual if settings.optimizer == "auto" else settings.optimizer
     template = Stage(
         (1.0,),
-        optimizer=optimizer,
-        n_inner=settings.inner_iterations or (20 if optimizer == "adam" else 5),
+        optimizer=config.optimizer,
+        n_inner=settings.inner_iterations or (20 if config.optimizer == "adam" else 5),
         cutoff=settings.cutoff,
         learning_rate=config.parameterization.learning_rate,
         kernel=kernel,

@@ -8,7 +8,7 @@ import torch
 
 from usct import api
 from usct.acquisition import Acquisition
-from usct.assembly import prepare
+from usct.assembly import prepare, start_model
 from usct.config import RunConfig, load_config
 from usct.errors import InputError
 from usct.evaluation import Scores, evaluate
@@ -88,9 +88,11 @@ def compare(
     entries = [_Entry(name, _config(name, preset, shared)) for name in _distinct(representations)]
     medium = truth.medium if isinstance(truth, Phantom) else truth
     _check_truth(medium, scan)
-    blind = replace(scan, truth=None)
-    observed, *_ = prepare(blind, entries[0].config)
-    _check_budget(tuple(observed.frequencies.tolist()), entries[0].config, budget)
+    blind, common = replace(scan, truth=None), entries[0].config
+    observed, water, _ = prepare(blind, common)
+    _check_budget(tuple(observed.frequencies.tolist()), common, budget)
+    # Found once for all: the same start to the last bit, and no run spends time on a search.
+    blind = replace(blind, start=start_model(blind, common, observed, water))
     yardstick = _Yardstick(medium, float(observed.frequencies.max()))
     trials: list[Trial] = []
     starts: list[Medium] = []
@@ -155,13 +157,6 @@ def _check_budget(frequencies: tuple[float, ...], config: RunConfig, budget: int
         raise InputError(str(error)) from None
 
 
-def _optimizer(config: RunConfig) -> str:
-    """The optimizer's name, where the settings leave the choice to the representation too."""
-    if config.schedule.optimizer != "auto":
-        return config.schedule.optimizer
-    return "adam" if config.is_network else "gauss-newton"
-
-
 def _check_outcome(trials: Sequence[Trial]) -> None:
     """Raise what stopped all runs alike: there is nothing to show then."""
     if all(trial.outcome == "failed" for trial in trials):
@@ -224,7 +219,7 @@ def _scored(
         entry.name,
         _OUTCOMES[result.status],
         " ".join((result.message, _sentence(result.provenance.get("warning", "")))).strip(),
-        _optimizer(entry.config),
+        entry.config.optimizer,
         None if result.field is None else result.field.n_parameters,
         yardstick.scores(result.start).rmse,
         tuple(marks),

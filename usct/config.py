@@ -17,6 +17,7 @@ from usct.errors import InputError
 
 DEFAULT_PRESET = "breast"
 Speed = Annotated[float, Field(gt=300, lt=6000)]
+Optimizer = Literal["gauss-newton", "conjugate-gradients", "l-bfgs", "adam"]
 
 
 ALIASES = {
@@ -71,7 +72,7 @@ class ScheduleSettings(Section):
     max_solves: int | None = Field(
         None, ge=2, description="Factorisations of the wave operator in all, instead of iterations."
     )
-    optimizer: Literal["auto", "gauss-newton", "conjugate-gradients", "l-bfgs", "adam"] = Field(
+    optimizer: Literal["auto", Optimizer] = Field(
         "auto", description="auto: Adam for networks, Gauss-Newton for the rest."
     )
     inner_iterations: int | None = Field(
@@ -182,6 +183,13 @@ class RunConfig(Section):
         chosen = self.parameterization
         linear = chosen.name == "tailored" and chosen.head == "linear"
         return not (linear or chosen.name in ("pixel", "filtered"))
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer that is set, or that suits what makes the image."""
+        if self.schedule.optimizer != "auto":
+            return self.schedule.optimizer
+        return "adam" if self.is_network else "gauss-newton"
 
 
 def preset_names() -> tuple[str, ...]:

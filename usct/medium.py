@@ -67,6 +67,8 @@ class Medium:
 
     def resampled(self, grid: Grid) -> "Medium":
         """The same medium on another grid; slowness is interpolated, since travel times add up."""
+        if grid == self.grid:
+            return self
         speed = 1.0 / resample(1.0 / self.sound_speed, self.grid, grid)
         attenuation, density = (
             None if values is None else resample(values, self.grid, grid)

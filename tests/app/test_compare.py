@@ -11,6 +11,7 @@ import torch
 from usct import api, cli, io
 from usct.acquisition import Acquisition, TransducerArray
 from usct.comparison import REPRESENTATIONS, compare
+from usct.config import load_config
 from usct.errors import InputError
 from usct.evaluation import evaluate
 from usct.grid import Grid
@@ -102,11 +103,28 @@ def test_each_run_uses_its_own_optimizer(facts):
 @pytest.mark.parametrize("name", [*REPRESENTATIONS, "siren:l-bfgs"])
 def test_the_optimizer_shown_is_the_one_that_runs(name, scan):
     from usct.assembly import build_inversion, prepare
-    from usct.comparison import _config, _optimizer
+    from usct.comparison import _config
 
     config = _config(name, None, [*SETTINGS, "start.sound_speed=1500"])
     observed, water, _ = prepare(scan, config)
-    assert _optimizer(config) == build_inversion(scan, config, observed, water).schedule[0].optimizer
+    assert config.optimizer == build_inversion(scan, config, observed, water).schedule[0].optimizer
+
+
+def test_the_start_is_searched_for_once_and_is_that_of_a_run_alone(scan, monkeypatch):
+    import usct.assembly as assembly
+
+    real, searches = assembly.estimate_disc, []
+
+    def counted(*args):
+        searches.append(real(*args))
+        return searches[-1]
+
+    monkeypatch.setattr(assembly, "estimate_disc", counted)
+    made = compare(scan, PHANTOM, ("pixel",), 4, settings=SETTINGS)
+    assert len(searches) == 1
+    config = load_config(None, None, [*SETTINGS, "schedule.iterations=1"])
+    alone = api.reconstruct(dataclasses.replace(scan, truth=None), config).start
+    assert torch.equal(made.start.sound_speed, alone.sound_speed.float())
 
 
 def test_all_begin_at_the_start_asked_for(facts):
@@ -117,8 +135,6 @@ def test_all_begin_at_the_start_asked_for(facts):
 
 
 def test_a_run_equals_the_same_reconstruction_made_alone(facts, scan):
-    from usct.config import load_config
-
     settings = ("parameterization.name=tailored", f"schedule.max_solves={BUDGET}", "start.sound_speed=1500")
     alone = api.reconstruct(scan, load_config(None, None, [*SETTINGS, *settings]))
     trial = facts["representations"]["tailored"]
