@@ -11,7 +11,7 @@ import typer
 from usct.cli.paths import load_phantom, prepare_hdf5
 from usct.cli.progress import Narrator
 from usct.errors import InputError
-from usct.units import MEGAHERTZ, MILLIMETRE
+from usct.units import MEGAHERTZ, MICROSECOND, MILLIMETRE
 
 if TYPE_CHECKING:
     from usct.phantom import Phantom
@@ -21,6 +21,13 @@ _MOST_FREQUENCIES = 1000
 Seed = Annotated[int, typer.Option(min=0, help="Number from which everything random is drawn.")]
 Output = Annotated[Path, typer.Option("-o", "--output", help="File to write.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+
+
+class Engine(Enum):
+    """How scans can be simulated."""
+
+    FREQUENCY = "frequency"
+    TIME = "time"
 
 
 class ArrayKind(Enum):
@@ -66,16 +73,34 @@ def simulate(
         bool,
         typer.Option("--uniform-density", help="Simulate with the water's density everywhere."),
     ] = False,
+    engine: Annotated[
+        Engine, typer.Option(help="Direct solver and spectra, or time stepping and traces.")
+    ] = Engine.FREQUENCY,
+    spacing_mm: Annotated[
+        float | None, typer.Option(min=0.01, max=20, help="Time engine: size of a cell in mm.")
+    ] = None,
+    time_step_ns: Annotated[
+        float | None, typer.Option(min=0.1, max=1e5, help="Time engine: time step in ns.")
+    ] = None,
+    duration_us: Annotated[
+        float | None, typer.Option(min=1, max=1e5, help="Time engine: length of the traces in us.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Time engine: go on after an interruption.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Simulate what a ring array records of a phantom, with noise and an unknown pulse.
 
-    The truth rides along in the file for scoring.
+    The truth rides along in the file for scoring. The time engine records traces of a pulse that fills the
+    frequencies; what is done is kept in a file next to the output until all is there.
 
     [bold]Examples:[/bold]
 
       usct simulate phantom.h5 -o scan.h5
       usct simulate phantom.h5 -o scan.h5 --elements 512 --frequencies-mhz 0.2,0.3,0.5 --snr-db 30
+
+      usct simulate phantom.h5 -o scan.h5 --engine time --frequencies-mhz 0.2:0.5:0.1
     """
     frequencies = parse_frequencies(frequencies_mhz)
     if math.isnan(snr_db):
@@ -84,7 +109,25 @@ def simulate(
     made = load_phantom(phantom_file)
     if uniform_density:
         made = dataclasses.replace(made, medium=dataclasses.replace(made.medium, density=None))
-    _simulate(made, output, (array, elements, radius_mm), frequencies, snr_db, seed, quiet)
+    ring = (array, elements, radius_mm)
+    if engine is Engine.TIME:
+        _simulate_traces(
+            made,
+            output,
+            ring,
+            frequencies,
+            snr_db,
+            seed,
+            (spacing_mm, time_step_ns, duration_us),
+            resume,
+            quiet,
+        )
+        return
+    if resume or spacing_mm or time_step_ns or duration_us:
+        raise InputError(
+            "--resume, --spacing-mm, --time-step-ns and --duration-us are for the time engine; add --engine time."
+        )
+    _simulate(made, output, ring, frequencies, snr_db, seed, quiet)
     if not quiet:
         typer.echo(f"Wrote {output}: {elements} elements, {len(frequencies)} frequencies")
 
@@ -107,6 +150,42 @@ def _simulate(
     with Narrator(quiet) as narrator:
         scan = api.simulate(made, array, frequencies, snr_db=noise, seed=seed, on_progress=narrator.step)
     io.save(scan, output)
+
+
+def _simulate_traces(
+    made: "Phantom",
+    output: Path,
+    ring: tuple[ArrayKind, int, float],
+    frequencies: list[float],
+    snr_db: float,
+    seed: int,
+    numerics: tuple[float | None, float | None, float | None],
+    resume: bool,
+    quiet: bool,
+) -> None:
+    from usct import io
+    from usct.acquisition import TransducerArray
+    from usct.simulating import TraceSettings, simulate_traces
+
+    _, n_elements, radius_mm = ring
+    spacing_mm, time_step_ns, duration_us = numerics
+    settings = TraceSettings(
+        (frequencies[0], frequencies[-1]),
+        snr_db if math.isfinite(snr_db) else None,
+        seed,
+        None if spacing_mm is None else spacing_mm * MILLIMETRE,
+        None if duration_us is None else duration_us * MICROSECOND,
+        time_step=None if time_step_ns is None else time_step_ns * 1e-3 * MICROSECOND,
+    )
+    array = TransducerArray.ring(n_elements, radius_mm * MILLIMETRE)
+    store = output.with_name(output.name + ".part")
+    with Narrator(quiet) as narrator:
+        scan = simulate_traces(made, array, settings, store, resume, narrator.step)
+    io.save(scan, output)
+    store.unlink()
+    if not quiet:
+        n_samples = scan.data.values.shape[-1]
+        typer.echo(f"Wrote {output}: {n_elements} elements, traces of {n_samples} samples")
 
 
 def parse_frequencies(text: str) -> list[float]:

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import torch
 
-from usct.errors import InputError
 from usct.forward.time_domain.layers import Layer
 from usct.forward.time_domain.relaxation import Relaxation
 from usct.forward.time_domain.stencil import HALF_WIDTH, Stencil
@@ -32,6 +31,7 @@ class Scheme:
         step: Time step dt [s].
         stencil: Second difference along an axis.
         layers: Absorbing layers of every axis.
+        stable_share: Largest stable step as a share of `step`; below 1 the scheme is unstable [1].
         gain: C / (1 + G).
         keep: (2 - E) / (1 + G), or None for 2 everywhere.
         past: (1 - G) / (1 + G), or None for 1 everywhere.
@@ -43,6 +43,7 @@ class Scheme:
     step: float
     stencil: Stencil
     layers: tuple[Layer, ...]
+    stable_share: float
     gain: torch.Tensor
     keep: torch.Tensor | None = None
     past: torch.Tensor | None = None
@@ -83,19 +84,16 @@ def assemble(
         strength: kappa, or None without attenuation [1].
         relaxation: Mechanisms that go with it.
         density: Any multiple of it, or None where it is uniform.
-
-    Raises:
-        InputError: If the time step is unstable in this medium.
     """
     gain = (step / grid.spacing) ** 2 / squared_slowness
     diagonal = torch.full(grid.shape, grid.n_dims * stencil.weights[0], dtype=torch.float64)
     potential = None if density is None else density.sqrt() * laplacian(density.rsqrt(), stencil)
     if potential is not None:
         diagonal = diagonal - potential
-    _check_stable(grid, step, stencil, gain.detach(), diagonal.detach())
+    stable_share = stability(gain.detach(), diagonal.detach(), stencil)
     keep = None if potential is None else 2 - gain * potential
     if strength is None or relaxation is None:
-        return Scheme(grid, step, stencil, layers, gain, keep)
+        return Scheme(grid, step, stencil, layers, stable_share, gain, keep)
     instant = strength * relaxation.instant
     divisor = 1 + instant
     keep = (2 if keep is None else keep) / divisor
@@ -104,6 +102,7 @@ def assemble(
         step,
         stencil,
         layers,
+        stable_share,
         gain / divisor,
         keep,
         (1 - instant) / divisor,
@@ -126,15 +125,10 @@ def laplacian(values: torch.Tensor, stencil: Stencil) -> torch.Tensor:
     return result
 
 
-def _check_stable(
-    grid: Grid, step: float, stencil: Stencil, gain: torch.Tensor, diagonal: torch.Tensor
-) -> None:
-    """Refuse a step beyond the bound that the row sums of C (L - E / C) put on its eigenvalues."""
-    sides = 2 * grid.n_dims * sum(abs(weight) for weight in stencil.weights[1:])
-    bound = float((gain * (diagonal.abs() + sides)).max())
-    if bound > 4:
-        fastest = grid.spacing / step * math.sqrt(float(gain.max()))
-        raise InputError(
-            f"the time step of {1e9 * step:.4g} ns is unstable on a grid of {1e3 * grid.spacing:g} mm with a sound "
-            f"speed of {fastest:.0f} m/s; use at most {1e9 * step * math.sqrt(4 / bound):.4g} ns"
-        )
+def stability(step_gain: torch.Tensor, diagonal: torch.Tensor, stencil: Stencil) -> float:
+    """Largest step that is surely stable, as a share of the present one.
+
+    The row sums of C (L - E / C) bound its eigenvalues, which leap-frog wants to be 4 at most.
+    """
+    sides = 2 * diagonal.ndim * sum(abs(weight) for weight in stencil.weights[1:])
+    return math.sqrt(4 / float((step_gain * (diagonal.abs() + sides)).max()))

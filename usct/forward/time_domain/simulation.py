@@ -1,7 +1,7 @@
 """A time-domain simulation: its settings, what follows from them, and firing elements into a medium."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -159,12 +159,38 @@ class Simulation:
             InputError: If the time step is unstable.
             ValueError: If medium and grid differ.
         """
+        scheme = self._scheme(medium)
+        if scheme.stable_share < 1:
+            raise InputError(
+                f"the time step of {1e9 * self.step:.4g} ns is unstable on a grid of {1e3 * self.grid.spacing:g} mm "
+                f"with sound speeds up to {float(medium.sound_speed.max()):.0f} m/s; use at most "
+                f"{1e9 * self.step * scheme.stable_share:.4g} ns"
+            )
+        return scheme
+
+    def stable_in(self, medium: Medium) -> "Simulation":
+        """The same with a step that is stable in a medium, however lossy or dense."""
+        share = self._scheme(medium).stable_share
+        # Losses quicken the fastest waves a little differently with another step, hence not to the very limit.
+        return self if share >= 1 else replace(self, time_step=0.97 * share * self.step)
+
+    def _scheme(self, medium: Medium) -> Scheme:
         relaxation = self.relaxation(medium)
         instant, strength = self.slowness(medium, relaxation)
         density = None if medium.density is None else self._pad(medium.density.detach().double())
         grid, step = self.padded, self.step
         layers = tuple(layer(n, grid.spacing, step, self.water_sound_speed, self.band[0]) for n in grid.shape)
         return assemble(grid, step, self.stencil, layers, instant, strength, relaxation, density)
+
+    @staticmethod
+    def memory_of(grid: Grid, medium: Medium, n_threads: int) -> float:
+        """Memory that maps on a grid and the fields of so many shots at once take in single precision [bytes]."""
+        padded = grid.padded(ZONE)
+        mechanisms = 0 if medium.attenuation is None else 2
+        maps = 1 + (medium.density is not None) + 3 * (mechanisms > 0)
+        layers = sum(2 * 3 * ZONE / n for n in padded.shape)
+        # The maps exist in double precision first, about twice over while they are made.
+        return padded.n_cells * (maps * (2 * 8 + 4) + n_threads * 4 * (2 + mechanisms + layers))
 
     def sampling(self, medium: Medium) -> Sampling:
         """Nodes and weights of the elements in `padded`.

@@ -1,0 +1,173 @@
+"""Traces in the time domain: against the exact field, row by row, after interruptions, and refusals."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import hankel2
+
+from usct import phantom as phantoms
+from usct.acquisition import TransducerArray
+from usct.cli import main
+from usct.errors import InputError
+from usct.forward.time_domain.recording import Pulse, Recorder
+from usct.forward.time_domain.simulation import Simulation
+from usct.grid import Grid
+from usct.io import load
+from usct.io.rows import RowFile
+from usct.medium import Medium
+from usct.phantom import Phantom
+from usct.simulating import TraceSettings, plan, simulate_traces
+
+SPEED = 1500.0
+SETTINGS = TraceSettings((40e3, 60e3), snr_db=None, seed=4)
+
+
+def small_phantom(n_dims=2):
+    grid = Grid.centred((25,) * n_dims, 4e-3)
+    inside = torch.linalg.vector_norm(grid.points(), dim=-1) < 0.02
+    speed = torch.where(inside, 1540.0, SPEED).double()
+    return Phantom(Medium(grid, speed), inside.byte(), ("water", "ball"), "ball")
+
+
+def small_array(n_dims=2, n=5):
+    positions = TransducerArray.ring(n, 0.045).positions
+    return TransducerArray.of(torch.nn.functional.pad(positions, (n_dims - 2, 0)))
+
+
+def run(*words):
+    with pytest.raises(SystemExit) as outcome:
+        main([str(word) for word in words])
+    return outcome.value.code
+
+
+def test_traces_are_those_of_the_exact_field():
+    pulse = Pulse(200e3, 400e3, 0.7)
+    grid = Grid.covering(0.018, 1450 / (4.5 * pulse.band[1]))
+    array = TransducerArray.ring(4, 0.014)
+    duration = 60e-6
+    length = Recorder.record_length(pulse, duration)
+    recorder = Recorder(
+        Simulation(grid, array, pulse.band, (1450.0, SPEED), duration=length), pulse, duration, 4e6
+    )
+    late, strong = torch.tensor([0.0, 1e-6]), torch.tensor([1.0, 1.5])
+    medium = Medium.homogeneous(grid, SPEED)
+    parts = recorder.record(medium, array.transmits[:2], late, strong)
+    traces = torch.cat([part for _, part in parts]).double().numpy()
+    times = np.arange(recorder.n_samples) / 4e6
+    # A Fourier integral so dense in frequency that it does not repeat within the record.
+    step = 1 / 8e-4
+    frequencies = step * torch.arange(1, math.ceil(pulse.band[1] / step) + 1, dtype=torch.float64)
+    for row, receive in ((0, 2), (1, 0)):
+        wavenumber = (2 * math.pi * frequencies / SPEED).numpy()
+        distance = float(array.distances()[row, receive])
+        spectrum = pulse.spectrum(frequencies).numpy() * -0.25j * hankel2(0, wavenumber * distance)
+        lag = times - float(late[row])
+        waves = np.exp(2j * np.pi * frequencies.numpy()[:, None] * lag)
+        exact = 2 * step * float(strong[row]) * (spectrum @ waves).real
+        assert np.linalg.norm(traces[row, receive] - exact) < 1e-2 * np.linalg.norm(exact)
+
+
+def test_a_pulse_lies_in_its_band():
+    pulse = Pulse(200e3, 500e3)
+    low, high = pulse.band
+    outside = torch.tensor([0.9 * low, 1.01 * high, 2e6], dtype=torch.float64)
+    assert float(pulse.spectrum(outside).abs().max()) == 0
+    inside = pulse.spectrum(torch.tensor([200e3, 350e3, 500e3], dtype=torch.float64)).abs()
+    assert float(inside.min()) == float(inside.max()) > 0
+
+
+def test_an_interrupted_simulation_goes_on_to_the_same_bits(tmp_path):
+    made, array = small_phantom(), small_array()
+    settings = replace(SETTINGS, snr_db=30.0)
+    whole = simulate_traces(made, array, settings, tmp_path / "whole.part").data.values.clone()
+
+    class StopError(Exception):
+        pass
+
+    def stop(share, _):
+        if share >= 0.4:
+            raise StopError
+
+    store = tmp_path / "scan.part"
+    with pytest.raises(StopError):
+        simulate_traces(made, array, settings, store, on_progress=stop)
+    shares = []
+    again = simulate_traces(made, array, settings, store, True, lambda share, _: shares.append(share))
+    assert shares[0] > 0.4
+    assert shares[-1] == 1
+    assert torch.equal(again.data.values, whole)
+    assert torch.equal(simulate_traces(made, array, settings, store, True).data.values, whole)
+    with pytest.raises(InputError, match="other settings; use those, or start afresh"):
+        simulate_traces(made, array, replace(settings, seed=5), store, resume=True)
+    with pytest.raises(InputError, match="nothing to resume from"):
+        simulate_traces(made, array, settings, tmp_path / "none.part", resume=True)
+
+
+def test_noise_has_the_level_asked_for(tmp_path):
+    made, array = small_phantom(), small_array()
+    clean = simulate_traces(made, array, SETTINGS, tmp_path / "a.part").data.values
+    noisy = simulate_traces(made, array, replace(SETTINGS, snr_db=20.0), tmp_path / "b.part").data.values
+    noise = (noisy - clean).double()
+    recorder, _ = plan(made.medium, array, SETTINGS)
+    times = torch.arange(clean.shape[2], dtype=torch.float64) / recorder.sampling_frequency
+    arrival = (array.distances() / SPEED)[..., None]
+    straight = (times >= arrival) & (times < arrival + recorder.pulse.length) & (arrival > 0)
+    for row in range(5):
+        signal = clean[row][straight[row]].double().square().mean()
+        ratio = 10 * math.log10(float(signal / noise[row].square().mean()))
+        assert abs(ratio - 20) < 1
+
+
+def test_three_dimensions(tmp_path):
+    made, array = small_phantom(3), small_array(3, n=3)
+    scan = simulate_traces(made, array, SETTINGS, tmp_path / "scan.part")
+    traces = scan.data.values.double()
+    assert scan.water_sound_speed == SPEED
+    assert torch.isfinite(traces).all()
+    # Reciprocal pairs agree but for what each transmit adds, and the ball hastens what goes through it.
+    ratio = traces[0, 1].norm() / traces[1, 0].norm()
+    assert 0.8 < float(ratio) < 1.25
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"time_step": 1e-4}, "time step of 1e+05 ns is unstable"),
+        ({"spacing": 0.02}, r"has only .* points per wavelength on a grid of 20 mm"),
+        ({"spacing": 2e-7}, "GB of memory"),
+        ({"sampling_frequency": 1e5}, "sampling frequency of 0.1 MHz"),
+    ],
+)
+def test_what_cannot_be_simulated_is_refused_before_any_work(tmp_path, change, says):
+    with pytest.raises(InputError, match=says.replace("+", r"\+")):
+        simulate_traces(small_phantom(), small_array(), replace(SETTINGS, **change), tmp_path / "scan.part")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_line_writes_a_scan(tmp_path, capsys):
+    from usct import io
+
+    io.save(phantoms.make("two_disks", spacing=4e-3), tmp_path / "phantom.h5")
+    words = ("simulate", tmp_path / "phantom.h5", "-o", tmp_path / "scan.h5", "--engine", "time")
+    words += ("--elements", 3, "--frequencies-mhz", "0.04,0.06", "--duration-us", 150)
+    assert run(*words) == 0
+    assert "3 elements, traces of 36 samples" in capsys.readouterr().out
+    scan = load(tmp_path / "scan.h5")
+    assert tuple(scan.data.values.shape) == (3, 3, 36)
+    assert scan.truth is not None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["phantom.h5", "scan.h5"]
+    assert run(*words, "--resume") == 2
+    assert "nothing to resume from" in capsys.readouterr().err
+    assert run(*words, "--time-step-ns", 50000) == 2
+    assert "unstable" in capsys.readouterr().err
+    assert run(*words[:4], "--spacing-mm", 1) == 2
+    assert "add --engine time" in capsys.readouterr().err
+
+
+def test_rows_that_do_not_fit_on_the_disk_are_refused(tmp_path):
+    with pytest.raises(InputError, match="could not be set aside"):
+        RowFile(tmp_path / "rows", (2**40, 2**10), "mark", resume=False)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,211 @@
+"""Simulating the traces of a scan in the time domain, row by row, so that it can be interrupted."""
+
+import hashlib
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import usct
+from usct.acquisition import Acquisition, Traces, TransducerArray
+from usct.errors import InputError
+from usct.forward.parallel import n_threads
+from usct.forward.time_domain.recording import Pulse, Recorder
+from usct.forward.time_domain.simulation import Simulation
+from usct.grid import Grid
+from usct.io.rows import RowFile
+from usct.medium import Medium
+from usct.phantom import Phantom
+from usct.preflight import check_simulation, water_of
+
+POINTS_PER_WAVELENGTH = 4.5
+MARGIN_CELLS = 6
+MEMORY_SHARE = 0.8
+"""Of the machine's memory, what a simulation may take."""
+DELAY_SPREAD = 0.1e-6
+"""Transmits fire late or early by up to this [s]."""
+AMPLITUDE_SPREAD = 0.1
+
+
+@dataclass(frozen=True)
+class TraceSettings:
+    """How traces are simulated.
+
+    Attributes:
+        band: Lowest and highest frequency that the pulse fills [Hz].
+        snr_db: Signal-to-noise ratio of every transmit, against the rms of what arrives straight; None for no
+            noise [dB].
+        seed: Of pulse, delays, amplitudes and noise.
+        spacing: Of the grid; by default 4.5 points per wavelength at the highest frequency in the pulse [m].
+        duration: Of the traces; by default 1.3 times what the slowest wave needs across the array [s].
+        sampling_frequency: By default four times the highest frequency of the band [Hz].
+        time_step: By default as long as is stable [s].
+    """
+
+    band: tuple[float, float]
+    snr_db: float | None = 40.0
+    seed: int = 0
+    spacing: float | None = None
+    duration: float | None = None
+    sampling_frequency: float | None = None
+    time_step: float | None = None
+
+
+def simulate_traces(
+    phantom: Phantom,
+    array: TransducerArray,
+    settings: TraceSettings,
+    store: Path,
+    resume: bool = False,
+    on_progress: Callable[[float, str], None] | None = None,
+) -> Acquisition:
+    """Simulate the traces that elements record from a phantom, with an unknown pulse and noise.
+
+    Attenuation and density take part. Every transmit is written to `store` as soon as it is there; the traces
+    returned are read from that file, which must stay until they are saved or dropped.
+
+    Args:
+        phantom: What is scanned, in two or three dimensions.
+        array: Elements.
+        settings: See there.
+        store: File for the rows.
+        resume: Go on with that file; the result equals that of an uninterrupted run.
+        on_progress: Called with the share done and a sentence.
+
+    Raises:
+        InputError: If elements lie inside the object, the time step is unstable, the pulse lies above the grid's
+            band, memory or disk do not suffice, or there is nothing to go on with.
+    """
+    recorder, medium = plan(phantom.medium, array, settings)
+    n_tx, n_rx = len(array.transmits), len(array.receives)
+    mark = _fingerprint(phantom.medium, array, settings)
+    rows = RowFile(store, (n_tx, n_rx, recorder.n_samples), mark, resume)
+    missing = torch.tensor(rows.missing, dtype=torch.long)
+    delays, amplitudes = _firing(n_tx, settings.seed)
+    batches = recorder.record(medium, array.transmits[missing], delays[missing], amplitudes[missing])
+    text = f"Simulating {n_tx} transmits"
+    for some, traces in batches if len(missing) else ():
+        for row, own in zip(missing[some].tolist(), traces.numpy(), strict=True):
+            rows.put(row, own + _noise(own, row, array, recorder, settings))
+        if on_progress:
+            on_progress(1 - (len(missing) - some.stop) / n_tx, text)
+    usable = torch.ones(n_tx, n_rx, dtype=torch.bool)
+    data = Traces(torch.from_numpy(rows.values), 0.0, recorder.sampling_frequency, usable)
+    low, high = settings.band
+    facts = {
+        "snr_db": str(settings.snr_db),
+        "seed": str(settings.seed),
+        "band": f"{low:g} to {high:g} Hz",
+        "simulated_by": f"usct {usct.__version__}, time domain, {1e3 * medium.grid.spacing:.4g} mm",
+    }
+    water = _water(phantom.medium)
+    return Acquisition(array, data, water, truth=phantom.medium, title=phantom.title, metadata=facts)
+
+
+def plan(medium: Medium, array: TransducerArray, settings: TraceSettings) -> tuple[Recorder, Medium]:
+    """The simulation that settings ask for, and the medium on its grid.
+
+    Raises:
+        InputError: As `simulate_traces`.
+    """
+    if medium.grid.n_dims == 2:
+        check_simulation(medium, array, settings.band)
+    slowest, fastest = float(medium.sound_speed.min()), float(medium.sound_speed.max())
+    pulse = Pulse(
+        *settings.band, phase=float(np.random.default_rng([settings.seed, 0]).uniform(0, 2 * math.pi))
+    )
+    spacing = settings.spacing or slowest / (POINTS_PER_WAVELENGTH * pulse.band[1])
+    size = torch.linalg.vector_norm(array.positions.amax(dim=0) - array.positions.amin(dim=0))
+    duration = settings.duration or 1.3 * float(size) / math.sqrt(2) / slowest + pulse.length
+    grid = _around(array, spacing)
+    _check_memory(grid, medium)
+    simulation = Simulation(
+        grid,
+        array,
+        pulse.band,
+        (slowest, fastest),
+        _water(medium),
+        duration=Recorder.record_length(pulse, duration),
+        time_step=settings.time_step,
+    )
+    fine = medium.resampled(grid)
+    if settings.time_step is None:
+        simulation = simulation.stable_in(fine)
+    simulation.scheme(fine)
+    sampling_frequency = settings.sampling_frequency or 4 * settings.band[1]
+    if sampling_frequency < 2 * pulse.band[1]:
+        raise InputError(
+            f"the sampling frequency of {sampling_frequency / 1e6:g} MHz is below twice the pulse's highest frequency "
+            f"of {pulse.band[1] / 1e6:g} MHz; choose a higher one or a lower band"
+        )
+    return Recorder(simulation, pulse, duration, sampling_frequency), fine
+
+
+def _around(array: TransducerArray, spacing: float) -> Grid:
+    """The smallest grid about the elements, its middle theirs."""
+    low, high = array.positions.amin(dim=0), array.positions.amax(dim=0)
+    shape = tuple(math.ceil(x) + 2 * MARGIN_CELLS for x in ((high - low) / spacing).tolist())
+    centre = (0.5 * (low + high)).tolist()
+    return Grid(
+        shape, spacing, tuple(c - 0.5 * (n - 1) * spacing for c, n in zip(centre, shape, strict=True))
+    )
+
+
+def _check_memory(grid: Grid, medium: Medium) -> None:
+    need = Simulation.memory_of(grid, medium, n_threads())
+    have = MEMORY_SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if need > have:
+        shape = " x ".join(map(str, grid.shape))
+        raise InputError(
+            f"a grid of {shape} cells needs {need / 1e9:.3g} GB of memory and {have / 1e9:.3g} GB can be used; choose "
+            "lower frequencies, a larger spacing or fewer threads"
+        )
+
+
+def _firing(n_transmits: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Delays [s] and amplitudes of the transmits."""
+    random = np.random.default_rng([seed, 1])
+    delays = random.uniform(-DELAY_SPREAD, DELAY_SPREAD, n_transmits)
+    amplitudes = 1 + random.uniform(-AMPLITUDE_SPREAD, AMPLITUDE_SPREAD, n_transmits)
+    return torch.from_numpy(delays), torch.from_numpy(amplitudes)
+
+
+def _noise(
+    own: np.ndarray, row: int, array: TransducerArray, recorder: Recorder, settings: TraceSettings
+) -> np.ndarray:
+    """White noise for the traces (rx, time) of a transmit, of a level set by what arrives straight."""
+    if settings.snr_db is None:
+        return np.zeros_like(own)
+    times = np.arange(own.shape[1]) / recorder.sampling_frequency
+    paths = torch.linalg.vector_norm(
+        array.positions[array.receives] - array.positions[array.transmits[row]], dim=1
+    ).numpy()
+    arrival = paths[:, None] / recorder.simulation.water_sound_speed
+    straight = (times >= arrival) & (times < arrival + recorder.pulse.length) & (arrival > 0)
+    power = float(np.square(own[straight], dtype=np.float64).mean()) if straight.any() else 0.0
+    level = math.sqrt(power) * 10 ** (-settings.snr_db / 20)
+    random = np.random.default_rng([settings.seed, 2, row])
+    return (level * random.standard_normal(own.shape, dtype=np.float32)).astype(np.float32)
+
+
+def _water(medium: Medium) -> float:
+    """Sound speed at the outermost nodes, where the water is [m/s]."""
+    if medium.grid.n_dims == 2:
+        return water_of(medium)
+    inside = torch.zeros(medium.grid.shape, dtype=torch.bool)
+    inside[(slice(1, -1),) * medium.grid.n_dims] = True
+    return float(medium.sound_speed[~inside].median())
+
+
+def _fingerprint(medium: Medium, array: TransducerArray, settings: TraceSettings) -> str:
+    """Hash of all that the traces depend on."""
+    digest = hashlib.sha256(repr((settings, medium.grid)).encode())
+    maps = (medium.sound_speed, medium.attenuation, medium.density)
+    for values in (*maps, array.positions, array.transmits, array.receives):
+        digest.update(b"" if values is None else values.contiguous().numpy().tobytes())
+    digest.update(repr((medium.attenuation_power, medium.reference_frequency)).encode())
+    return digest.hexdigest()
