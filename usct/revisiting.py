@@ -233,14 +233,15 @@ def _arrays(field: TrainedField | None, inversion: Inversion) -> Mapping[str, to
             "the result holds no trained field, as those of older versions do not; reconstruct again, or ask "
             "for the start"
         )
-    if field.grid != inversion.grid:
-        ours, theirs = (
-            f"{' x '.join(map(str, grid.shape))} cells of {1e3 * grid.spacing:.4g} mm"
-            for grid in (inversion.grid, field.grid)
-        )
+    region = inversion.parameterization.state_dict()["region"]
+    if field.grid != inversion.grid or not torch.equal(
+        field.arrays.get("region", region.new_zeros(0)), region
+    ):
+        image = " x ".join(map(str, inversion.grid.shape))
         raise InputError(
-            f"the scan's array and frequencies make an image of {ours}, the result has {theirs}; give the scan that "
-            "made the result"
+            f"the scan's array and frequencies make an image of {image} cells of "
+            f"{1e3 * inversion.grid.spacing:.4g} mm, of which {int(region.sum())} may change, and the result has "
+            "another; give the scan that made the result"
         )
     return field.arrays
 

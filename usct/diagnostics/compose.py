@@ -106,19 +106,19 @@ def diagnose(
             "no pattern of these data can be told from noise here; look at the start of the run, or at another "
             "frequency"
         )
-    tell(0.2, "Estimating the whole spectrum")
+    tell(0.08, "Estimating the whole spectrum")
     data_kernel, belief = data_side(kernels, pairs, options, start)
-    tell(0.35, "Measuring what passes at each size of detail")
+    tell(0.3, "Measuring what passes at each size of detail")
     image_kernel = image_side(kernels, pairs, options)
-    tell(0.45, "Mapping the resolution")
+    tell(0.33, "Mapping the resolution")
     resolution = resolution_map(kernels, belief)
-    tell(0.6, "Mapping the uncertainty")
+    tell(0.58, "Mapping the uncertainty")
     cutoff = facts.cutoff * image_kernel.diffraction_limit
     deviation = standard_deviation(kernels, belief, cutoff, seed=options.seed)
-    tell(0.9, "Asking what is left to learn")
+    tell(0.82, "Asking what is left to learn")
     before = None if start is None else start.residual()
     advice = stop_suggestion(remaining_gain(kernels, belief, before, options.seed))
-    tell(0.95, "Trying what theory foretells")
+    tell(0.9, "Trying what theory foretells")
     decay = _decay(kernels, pairs, start, options) if options.n_steps else None
     observed = kernels.point.objective.observed.frequencies
     made = Diagnosis(

@@ -97,7 +97,7 @@ def _constant(diagnosis: Diagnosis) -> str:
     if not share >= NOTICEABLE:
         return ""
     return (
-        f"{share:.0%} of the kernel goes to making the whole image faster or slower; spectra that include this "
+        f"{100 * share:.0f} % of the kernel goes to making the whole image faster or slower; spectra that include this "
         "constant make everything else look weak."
     )
 
@@ -115,7 +115,7 @@ def _bias(diagnosis: Diagnosis) -> str:
 
 
 def _theory(decay: Decay) -> tuple[str, ...]:
-    off = f"a few gradient steps changed the residuals as foretold to within {decay.error:.0%}"
+    off = f"a few gradient steps changed the residuals as foretold to within {100 * decay.error:.0f} %"
     if decay.error <= HOLDS:
         verdict = f"Theory holds here: {off}."
     elif decay.error <= ROUGHLY:
@@ -124,4 +124,4 @@ def _theory(decay: Decay) -> tuple[str, ...]:
         verdict = f"Theory does not hold here: {off} only; take spectra and maps as rough guides."
     if math.isnan(decay.drift):
         return (verdict,)
-    return verdict, f"Since the start of the run the kernel has changed by {decay.drift:.0%}."
+    return verdict, f"Since the start of the run the kernel has changed by {100 * decay.drift:.0f} %."

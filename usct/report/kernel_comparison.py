@@ -18,7 +18,7 @@ from usct.report.comparison import GLOSSARY
 from usct.units import KILOHERTZ, MILLIMETRE
 
 _INK, _FAINT, _WARN = figures._INK, figures._FAINT, figures._TRUTH
-_LOWEST, _FAINTEST = 1e-6, 1e-4
+_LOWEST, _FAINTEST = 1e-4, 1e-4
 COLUMNS = (
     "Representation",
     "Parameters",
@@ -81,7 +81,7 @@ def verdict(portraits: Portraits) -> tuple[str, ...]:
             f"evenly. They fall off fastest for {steepest} (as number^-{highest:.2g}): it learns one pattern after "
             "another, and stopped early it is the most robust to noise."
         ]
-    constant = [f"{name} ({k.constant_share:.0%})" for name, k in known if k.constant_share >= 0.1]
+    constant = [f"{name} ({100 * k.constant_share:.0f} %)" for name, k in known if k.constant_share >= 0.1]
     if constant:
         sentences.append(
             f"Much of the kernel goes to the image's mean, left out in all curves, for {', '.join(constant)}."

@@ -137,11 +137,9 @@ def _draw_modes(figure: SubFigure, diagnosis: Diagnosis) -> None:
     shown = np.unique(np.geomspace(1, max(1, len(modes)), _MODES_SHOWN).round().astype(int)) - 1
     for ax, number in zip(axes, shown[shown < len(modes)], strict=False):
         _draw_mode(ax, modes[number], diagnosis.grid)
-        strength = float(eigenvalues[number] / eigenvalues[0])
+        strength = 100 * float(eigenvalues[number] / eigenvalues[0])
         ax.set_title(f"no. {number + 1}", color=_INK, fontsize=9)
-        ax.set_xlabel(
-            f"strength {strength:.0%}" if strength >= 0.1 else f"strength {strength:.1%}", fontsize=8
-        )
+        ax.set_xlabel(f"strength {strength:.{0 if strength >= 10 else 1}f} %", fontsize=8)
     for ax in axes[len(shown[shown < len(modes)]) :]:
         ax.set_visible(False)
 
