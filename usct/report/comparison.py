@@ -1,19 +1,15 @@
 """The page that shows which representation wins: one file, no script, no network."""
 
-import base64
 import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import jinja2
-
-from usct import __version__
 from usct.evaluation.trials import Comparison, Mark, Trial
 from usct.io import atomic
-from usct.reconstruction import RESEARCH_USE_ONLY
 from usct.report import comparison_figures
 from usct.report.figures import png
+from usct.report.html import embedded, render
 
 LEVEL_SHARE = 0.02
 """Errors that differ by less than this share of the lowest count as level."""
@@ -60,22 +56,21 @@ def comparison_page(comparison: Comparison, title: str = "") -> str:
     Returns:
         HTML that needs no other file.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("usct", "report"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
     names = dict.fromkeys(trial.name.partition(":")[0] for trial in comparison.trials)
-    return environment.get_template("comparison.html.j2").render(
-        title=title or heading(comparison),
-        lead=" ".join((premise(comparison), *verdict(comparison))),
-        notice=RESEARCH_USE_ONLY,
-        rows=_rows(comparison),
-        troubles=[(t.name, t.message) for t in comparison.trials if t.outcome != "finished"],
-        curves=_embedded(png(comparison_figures.curves_figure(comparison))),
-        images=_embedded(png(comparison_figures.images_figure(comparison))),
-        close_ups=_embedded(png(comparison_figures.close_ups_figure(comparison))) if comparison.spots else "",
-        outlined=any(spot.outline is not None for spot in comparison.spots),
-        glossary=[(name, GLOSSARY[name]) for name in names if name in GLOSSARY],
-        version=__version__,
+    close_ups = embedded(comparison_figures.close_ups_figure(comparison)) if comparison.spots else ""
+    return render(
+        "comparison.html.j2",
+        {
+            "title": title or heading(comparison),
+            "lead": " ".join((premise(comparison), *verdict(comparison))),
+            "rows": _rows(comparison),
+            "troubles": [(t.name, t.message) for t in comparison.trials if t.outcome != "finished"],
+            "curves": embedded(comparison_figures.curves_figure(comparison)),
+            "images": embedded(comparison_figures.images_figure(comparison)),
+            "close_ups": close_ups,
+            "outlined": any(spot.outline is not None for spot in comparison.spots),
+            "glossary": [(name, GLOSSARY[name]) for name in names if name in GLOSSARY],
+        },
     )
 
 
@@ -200,7 +195,3 @@ def _seconds(value: float) -> str:
 
 def _capital(name: str) -> str:
     return name[:1].upper() + name[1:]
-
-
-def _embedded(picture: bytes) -> str:
-    return base64.b64encode(picture).decode("ascii")

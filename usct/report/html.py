@@ -2,8 +2,10 @@
 
 import base64
 import os
+from collections.abc import Mapping
 
 import jinja2
+from matplotlib.figure import Figure
 
 from usct import __version__
 from usct.evaluation import Scores
@@ -28,20 +30,37 @@ def page(
     Returns:
         HTML that needs no other file.
     """
+    heading = title or "Sound-speed reconstruction"
+    return render(
+        "page.html.j2",
+        {
+            "title": heading,
+            "lead": reconstruction.message,
+            "scores": scores.rows() if scores is not None else (),
+            "picture": embedded(reconstruction_figure(reconstruction, truth, heading)),
+            "facts": _facts(reconstruction),
+            "history": reconstruction.history,
+        },
+    )
+
+
+def render(template: str, facts: Mapping[str, object]) -> str:
+    """Fill in a template that extends the page all reports share; every name in it must be among the facts.
+
+    Args:
+        template: Name of a file beside this one.
+        facts: By name; the notice and the version are added. Text is escaped.
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("usct", "report"), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    heading = title or "Sound-speed reconstruction"
-    return environment.get_template("page.html.j2").render(
-        title=heading,
-        message=reconstruction.message,
-        notice=RESEARCH_USE_ONLY,
-        scores=scores.rows() if scores is not None else (),
-        picture=base64.b64encode(png(reconstruction_figure(reconstruction, truth, heading))).decode("ascii"),
-        facts=_facts(reconstruction),
-        history=reconstruction.history,
-        version=__version__,
-    )
+    shared = {"notice": RESEARCH_USE_ONLY, "version": __version__}
+    return environment.get_template(template).render({**facts, **shared})
+
+
+def embedded(figure: Figure) -> str:
+    """A figure as text that stands inside a page."""
+    return base64.b64encode(png(figure)).decode("ascii")
 
 
 def write_report(
