@@ -2,8 +2,8 @@
 
 Factorisation, fields of 256 elements and one gradient, for usct's direct solver and others, side by side in
 one process: the contenders take turns and the median counts. Prints a table and writes build/bench.json, a
-list of rows. `ratio` is a row's seconds over those of usct at the same size. The last row is a whole
-reconstruction.
+list of rows. `ratio` is a row's seconds over those of usct at the same size. Then come a whole reconstruction,
+and time stepping against deepwave.
 """
 
 import argparse
@@ -21,6 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 import torch
 
+from tests.bench import time_domain
 from tests.bench.baselines import UnavailableError
 from tests.bench.contenders import Contender, contenders
 from tests.bench.engine import Problem, Run, standard_problem
@@ -48,6 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows.append(reconstruction(options.quick))
     except UnavailableError as reason:
         _say(f"left out: the reconstruction, {reason}")
+    try:
+        rows += time_domain.rows(options.quick or max(sizes) < 240, repeats)
+    except UnavailableError as reason:
+        _say(f"left out: time stepping, {reason}")
     _say(table(rows))
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(rows, indent=1) + "\n")

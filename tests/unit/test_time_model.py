@@ -165,8 +165,9 @@ def test_a_face_is_the_mean_of_its_points():
         array = TransducerArray(positions, index[:1], index[1:])
         heard = TimeDomain(replace(model.simulation, array=array))(medium, FREQUENCIES)
         parts.append(heard.reshape(3, 1, 2, 3).mean(dim=2))
+    # The weights solve a system of condition 1e9, so that equal ones agree to seven digits less than rounding.
     expected = torch.stack(parts).mean(dim=0)
-    assert relative_error(whole(medium, FREQUENCIES)[:, :1], expected) < 1e-12
+    assert relative_error(whole(medium, FREQUENCIES)[:, :1], expected) < 1e-9
 
 
 def test_a_disc_face_in_three_dimensions():

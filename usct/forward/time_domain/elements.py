@@ -15,7 +15,7 @@ from usct.forward.sampling import DETUNING, TIKHONOV, Sampling
 from usct.grid import Grid
 
 PATCH_WIDTH = 6
-N_DIRECTIONS = {2: 48, 3: 160}
+N_DIRECTIONS = {2: 24, 3: 80}
 N_WAVENUMBERS = 5
 """Wavenumbers within the band at which waves are sampled."""
 
@@ -86,16 +86,14 @@ def _sample_points(grid: Grid, positions: torch.Tensor, wavenumbers: tuple[float
     index = grid.fractional_index(positions.double())
     corner = torch.floor(index).long() - (PATCH_WIDTH // 2 - 1)
     _check_inside(grid, positions, corner)
-    steps = torch.stack(torch.meshgrid(*[torch.arange(PATCH_WIDTH)] * grid.n_dims, indexing="ij"), dim=-1)
-    patch = corner[:, None, :] + steps.reshape(-1, grid.n_dims)
+    ranges = [torch.arange(PATCH_WIDTH, dtype=torch.float64)] * grid.n_dims
+    steps = torch.cartesian_prod(*ranges)
     low, high = (1 - DETUNING) * wavenumbers[0], (1 + DETUNING) * wavenumbers[1]
     lengths = grid.spacing * torch.linspace(low, high, N_WAVENUMBERS, dtype=torch.float64)
     waves = (lengths[:, None, None] * _directions(grid.n_dims)).reshape(-1, grid.n_dims)
-    weights = torch.cat(
-        [_fit(part, waves) for part in (patch - index[:, None, :]).split(max(1, 2**20 // waves.numel()))]
-    )
+    weights = _fit(steps, index - corner, waves)
     strides = torch.tensor([math.prod(grid.shape[d + 1 :]) for d in range(grid.n_dims)])
-    return Sampling((patch * strides).sum(dim=-1), weights)
+    return Sampling(((corner[:, None, :] + steps.long()) * strides).sum(dim=-1), weights)
 
 
 def _check_inside(grid: Grid, positions: torch.Tensor, corner: torch.Tensor) -> None:
@@ -109,25 +107,24 @@ def _check_inside(grid: Grid, positions: torch.Tensor, corner: torch.Tensor) -> 
         )
 
 
-def _fit(offsets: torch.Tensor, waves: torch.Tensor) -> torch.Tensor:
-    """Smallest weights that sample plane waves at the origin; offsets (point, patch, dim) in cells."""
-    phase = offsets @ waves.T
-    basis = torch.cat([torch.cos(phase), torch.sin(phase)], dim=2)
-    wanted = torch.cat([torch.ones(len(waves)), torch.zeros(len(waves))]).double()
-    normal = basis @ basis.mT
-    ridge = TIKHONOV * torch.linalg.matrix_norm(normal, ord=2)
-    normal = normal + ridge[:, None, None] * torch.eye(normal.shape[1], dtype=torch.float64)
-    return torch.linalg.solve(normal, basis @ wanted)
+def _fit(steps: torch.Tensor, places: torch.Tensor, waves: torch.Tensor) -> torch.Tensor:
+    """Smallest weights of the nodes of a patch, `steps`, that sample plane waves at `places`; lengths in cells."""
+    between = ((steps[:, None, :] - steps) @ waves.T).cos().sum(dim=-1)
+    ridge = TIKHONOV * float(torch.linalg.matrix_norm(between, ord=2))
+    factor = torch.linalg.cholesky(between + ridge * torch.eye(len(steps), dtype=torch.float64))
+    parts = places.split(max(1, 2**22 // (len(steps) * len(waves))))
+    wanted = [((steps - part[:, None, :]) @ waves.T).cos().sum(dim=-1) for part in parts]
+    return torch.cholesky_solve(torch.cat(wanted).T, factor).T
 
 
 def _directions(n_dims: int) -> torch.Tensor:
-    """Unit vectors spread evenly over the circle or the sphere, shape (n, dim)."""
+    """Unit vectors spread evenly over half the circle or sphere; their opposites add nothing; shape (n, dim)."""
     n = N_DIRECTIONS[n_dims]
     number = torch.arange(n, dtype=torch.float64)
     if n_dims == 2:
-        angle = 2 * torch.pi * number / n
+        angle = torch.pi * number / n
         return torch.stack([torch.sin(angle), torch.cos(angle)], dim=1)
-    height = 1 - (2 * number + 1) / n
+    height = (number + 0.5) / n
     angle = torch.pi * (3 - math.sqrt(5)) * number
     radius = (1 - height**2).sqrt()
     return torch.stack([height, radius * torch.sin(angle), radius * torch.cos(angle)], dim=1)

@@ -1,0 +1,177 @@
+"""Time stepping, side by side with deepwave: nanoseconds per cell and step, forward and with a gradient.
+
+Both run the same uniform grid, layers included, with the same step, shots and receivers, at order eight in space.
+usct's receivers are band-limited points between the nodes, deepwave's are nodes. The gradient is that of a misfit
+of spectra at two frequencies: deepwave runs backward through its stored fields; usct transforms the fields of all
+elements while they pass and multiplies them.
+"""
+
+import gc
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from tests.bench.baselines import UnavailableError
+from tests.bench.measure import Measured, measure
+from usct.acquisition import TransducerArray
+from usct.forward.time_domain.layers import ZONE
+from usct.forward.time_domain.model import TimeDomain
+from usct.forward.time_domain.simulation import Simulation
+from usct.grid import Grid
+from usct.medium import Medium
+
+Row = dict[str, Any]
+
+CPU = torch.device("cpu")
+SPACING = 0.5e-3
+BAND = (200e3, 500e3)
+COURANT = 0.4
+"""Within what deepwave steps without dividing the step."""
+MISFIT = [250e3, 400e3]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What both are asked to do.
+
+    Attributes:
+        n: Nodes along each side, layers included.
+        n_steps: Time steps.
+        n_shots: Shots.
+        n_receivers: Receivers of the forward runs; gradients have as many receivers as shots.
+    """
+
+    n: int = 480
+    n_steps: int = 200
+    n_shots: int = 4
+    n_receivers: int = 256
+
+    @property
+    def work(self) -> int:
+        """Cells times steps times shots."""
+        return self.n**2 * self.n_steps * self.n_shots
+
+    @property
+    def step(self) -> float:
+        """Time step [s]."""
+        return COURANT * SPACING / 1620.0
+
+    def array(self, n_elements: int) -> TransducerArray:
+        """A ring of which the first elements send."""
+        ring = TransducerArray.ring(n_elements, 0.42 * self.n * SPACING)
+        index = torch.arange(n_elements)
+        return TransducerArray(ring.positions, index[: self.n_shots], index)
+
+    def model(self, n_elements: int) -> TimeDomain:
+        """The case as usct sees it."""
+        grid = Grid.centred((self.n - 2 * ZONE,) * 2, SPACING)
+        probe = Simulation(grid, self.array(n_elements), BAND, time_step=self.step, duration=0.0)
+        spare = self.n_steps * self.step - 2 * probe.drive.delay
+        return TimeDomain(Simulation(grid, probe.array, BAND, time_step=self.step, duration=spare - 1e-12))
+
+
+def rows(quick: bool, repeats: int) -> list[Row]:
+    """Rows of both, and their ratios.
+
+    Args:
+        quick: Take a small grid.
+        repeats: Counted runs of each; the fastest counts, since others may use the machine.
+
+    Raises:
+        UnavailableError: If deepwave is not installed.
+    """
+    try:
+        import deepwave
+    except ImportError as error:
+        raise UnavailableError(f"deepwave is not installed ({error})") from None
+    case = Case(n=96, n_steps=120, n_receivers=32) if quick else Case()
+    del deepwave
+    found: list[Row] = []
+    for name, ours, theirs in (
+        ("forward", _our_forward(case), _their_forward(case)),
+        ("gradient", _our_gradient(case), _their_gradient(case)),
+    ):
+        best: dict[str, Measured[torch.Tensor]] = {}
+        for turn in range(repeats + 1):
+            for who, call in (("usct", ours), ("deepwave", theirs)):
+                gc.collect()
+                run = measure(call, CPU)
+                if turn > 0 and (who not in best or run.seconds < best[who].seconds):
+                    best[who] = run
+        base = best["usct"].seconds
+        for who, run in best.items():
+            found.append(
+                {
+                    "name": f"time-domain {name}, {who}, {case.n}",
+                    "seconds": run.seconds,
+                    "ratio": run.seconds / base,
+                    "nanoseconds_per_cell_and_step": 1e9 * run.seconds / case.work,
+                    "peak_bytes": run.peak_bytes,
+                }
+            )
+        ratio = base / best["deepwave"].seconds
+        found.append({"name": f"time-domain {name} / deepwave", "seconds": base, "ratio": ratio})
+    return found
+
+
+def _our_forward(case: Case) -> Callable[[], torch.Tensor]:
+    model = case.model(case.n_receivers)
+    medium = Medium.homogeneous(model.grid, 1500.0)
+    return lambda: model(medium, torch.tensor(MISFIT))
+
+
+def _our_gradient(case: Case) -> Callable[[], torch.Tensor]:
+    model = case.model(case.n_shots)
+
+    def gradient() -> torch.Tensor:
+        speed = torch.full(model.grid.shape, 1500.0, dtype=torch.float64, requires_grad=True)
+        data = model(Medium(model.grid, speed), torch.tensor(MISFIT))
+        (slope,) = torch.autograd.grad(data.abs().square().sum(), speed)
+        return slope
+
+    return gradient
+
+
+def _their_run(case: Case, n_receivers: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    import deepwave
+
+    model = case.model(n_receivers)
+    nodes = model.grid.fractional_index(model.array.positions).round().long()
+    signal = model.simulation.drive.signal(case.n_steps).float().expand(case.n_shots, 1, -1).contiguous()
+
+    def run(speed: torch.Tensor) -> torch.Tensor:
+        return deepwave.scalar(
+            speed,
+            SPACING,
+            case.step,
+            source_amplitudes=signal,
+            source_locations=nodes[: case.n_shots, None],
+            receiver_locations=nodes[None].expand(case.n_shots, -1, -1),
+            accuracy=8,
+            pml_width=ZONE,
+            pml_freq=BAND[0],
+            max_vel=1620.0,
+        )[-1]
+
+    return run
+
+
+def _their_forward(case: Case) -> Callable[[], torch.Tensor]:
+    run = _their_run(case, case.n_receivers)
+    speed = torch.full((case.n - 2 * ZONE,) * 2, 1500.0)
+    return lambda: run(speed)
+
+
+def _their_gradient(case: Case) -> Callable[[], torch.Tensor]:
+    run = _their_run(case, case.n_shots)
+    kernel = case.model(case.n_shots).simulation.kernel(MISFIT, case.n_steps).to(torch.complex64)
+
+    def gradient() -> torch.Tensor:
+        speed = torch.full((case.n - 2 * ZONE,) * 2, 1500.0, requires_grad=True)
+        data = run(speed).to(torch.complex64) @ kernel.T
+        (slope,) = torch.autograd.grad(data.abs().square().sum(), speed)
+        return slope
+
+    return gradient
