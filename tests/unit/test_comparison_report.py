@@ -17,7 +17,7 @@ from usct.phantom import Phantom
 from usct.reconstruction import RESEARCH_USE_ONLY
 
 pytest.importorskip("matplotlib", reason="figures need matplotlib")
-from usct.report import comparison_curves, comparison_figures, figures  # noqa: E402 - after the check above
+from usct.report import comparison_curves, comparison_figures, drawing  # noqa: E402 - after the check above
 from usct.report.comparison import comparison_page, verdict, write_comparison  # noqa: E402
 
 GRID = Grid.centred((41, 41), 2e-3)
@@ -192,7 +192,7 @@ def test_anything_can_be_drawn(tmp_path):
 
 
 def test_png_is_reproducible():
-    first, second = (figures.png(comparison_figures.comparison_figure(three(), "t", "c")) for _ in range(2))
+    first, second = (drawing.png(comparison_figures.comparison_figure(three(), "t", "c")) for _ in range(2))
     assert first == second
 
 

@@ -15,7 +15,7 @@ from usct.medium import Medium
 from usct.reconstruction import RESEARCH_USE_ONLY, Reconstruction, Record, Status
 
 pytest.importorskip("matplotlib", reason="figures need matplotlib")
-from usct.report import figures, html  # noqa: E402 - after the check above
+from usct.report import drawing, figures, html  # noqa: E402 - after the check above
 
 GRID = Grid.centred((41, 41), 2e-3)
 
@@ -102,13 +102,13 @@ def test_window_is_one_of_the_fixed_ones(inside, window):
 @pytest.mark.parametrize("history", [(), make_history(1, 1), make_history(18, 1)])
 def test_any_history_can_be_drawn(history):
     figure = figures.reconstruction_figure(make_result(make_truth(), history))
-    assert figures.png(figure).startswith(b"\x89PNG")
+    assert drawing.png(figure).startswith(b"\x89PNG")
 
 
 def test_history_with_values_that_are_not_finite_can_be_drawn():
     history = make_history(1, 3)
     broken = (*history[:-1], dataclasses.replace(history[-1], objective=math.nan))
-    assert figures.png(figures.reconstruction_figure(make_result(make_truth(), broken)))
+    assert drawing.png(figures.reconstruction_figure(make_result(make_truth(), broken)))
 
 
 def test_volume_shows_its_middle_slice():
@@ -120,7 +120,7 @@ def test_volume_shows_its_middle_slice():
 
 def test_png_is_reproducible_and_large_enough_to_read():
     result = make_result(make_truth())
-    first, second = (figures.png(figures.reconstruction_figure(result)) for _ in range(2))
+    first, second = (drawing.png(figures.reconstruction_figure(result)) for _ in range(2))
     assert first == second
     width, height = struct.unpack(">II", first[16:24])
     assert width >= 1200

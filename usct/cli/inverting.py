@@ -142,7 +142,8 @@ def draw_and_score(result: "Reconstruction", truth: "Medium | None", job: Job) -
     """Write the figure beside the result; score it where the truth is known."""
     from usct.evaluation import evaluate
     from usct.io import atomic
-    from usct.report.figures import png, reconstruction_figure
+    from usct.report.drawing import png
+    from usct.report.figures import reconstruction_figure
 
     atomic.write_bytes(job.figure, png(reconstruction_figure(result, truth, job.output.name)))
     if truth is None:

@@ -50,7 +50,8 @@ def resample(
     """
     from usct import io
     from usct.io import atomic
-    from usct.report.figures import png, reconstruction_figure
+    from usct.report.drawing import png
+    from usct.report.figures import reconstruction_figure
 
     distance = parse_length(spacing)
     figure = output.with_suffix(".png")

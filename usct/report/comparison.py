@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from usct.evaluation.trials import Comparison, Mark, Trial
 from usct.io import atomic
 from usct.report import comparison_figures
-from usct.report.figures import png
+from usct.report.drawing import png
 from usct.report.html import embedded, render
 
 LEVEL_SHARE = 0.02

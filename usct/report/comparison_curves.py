@@ -2,15 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from itertools import groupby
 
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
-from usct.evaluation.trials import Comparison, Mark
-from usct.report import figures
-
-_INK, _FAINT = figures._INK, figures._FAINT
+from usct.evaluation.trials import Comparison
+from usct.report.drawing import FAINT, INK, make_logarithmic, tidy
 
 # Colours of Okabe and Ito, which people with colour-blindness tell apart; the dashes differ as well.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
@@ -34,9 +33,9 @@ def draw_curves(figure: SubFigure, comparison: Comparison) -> None:
     for ax, against in ((by_solves, "solves"), (by_seconds, "seconds")):
         _draw_errors(ax, comparison, against)
     _draw_residuals(residual, comparison)
-    by_solves.set_title("Error against work", color=_INK, fontsize=11)
-    by_seconds.set_title("Error against time", color=_INK, fontsize=11)
-    residual.set_title("Data left unexplained", color=_INK, fontsize=11)
+    by_solves.set_title("Error against work", color=INK, fontsize=11)
+    by_seconds.set_title("Error against time", color=INK, fontsize=11)
+    residual.set_title("Data left unexplained", color=INK, fontsize=11)
     for ax in (by_solves, residual):
         ax.set_xlabel("Factorisations of the wave operator")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
@@ -45,7 +44,7 @@ def draw_curves(figure: SubFigure, comparison: Comparison) -> None:
         ax.set_ylabel("RMSE inside the object [m/s]")
     residual.set_ylabel("Amplitude of residual / of data")
     for ax in (by_solves, by_seconds, residual):
-        figures._tidy(ax)
+        tidy(ax)
 
 
 def _draw_errors(ax: Axes, comparison: Comparison, against: str) -> None:
@@ -56,12 +55,12 @@ def _draw_errors(ax: Axes, comparison: Comparison, against: str) -> None:
             continue
         across = [0.0, *(float(getattr(mark, against)) for mark in trial.marks)]
         errors = [trial.start_rmse, *(mark.rmse for mark in trial.marks)]
-        _line(ax, number, across, errors)
+        draw_line(ax, number, across, errors)
         lines.append((number, f"{trial.name}  {errors[-1]:.1f}", across[-1], errors[-1]))
     ax.set_xlim(left=0)
     ax.set_ylim(bottom=0)
     if math.isfinite(comparison.start_rmse):
-        ax.axhline(comparison.start_rmse, color=_FAINT, linewidth=0.8, zorder=0)
+        ax.axhline(comparison.start_rmse, color=FAINT, linewidth=0.8, zorder=0)
         ax.annotate(
             "start",
             (1.0, comparison.start_rmse),
@@ -70,41 +69,29 @@ def _draw_errors(ax: Axes, comparison: Comparison, against: str) -> None:
             textcoords="offset points",
             ha="right",
             fontsize=8,
-            color=_FAINT,
+            color=FAINT,
         )
-    _label_ends(ax, lines)
+    label_ends(ax, lines)
 
 
 def _draw_residuals(ax: Axes, comparison: Comparison) -> None:
     """Draw the residual, each stage for itself: another frequency means other data."""
     lines = []
     for number, trial in enumerate(comparison.trials):
-        for marks in _stages(trial.marks):
-            _line(ax, number, [mark.solves for mark in marks], [mark.residual for mark in marks])
+        for _, stage in groupby(trial.marks, lambda mark: mark.frequency):
+            marks = list(stage)
+            draw_line(ax, number, [mark.solves for mark in marks], [mark.residual for mark in marks])
         if trial.last:
             lines.append((number, trial.name, trial.last.solves, trial.last.residual))
     drawn = [mark.residual for trial in comparison.trials for mark in trial.marks]
     if any(math.isfinite(value) and value > 0 for value in drawn):
-        ax.set_yscale("log")
-        ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        ax.yaxis.set_major_formatter("{x:g}")
-        ax.yaxis.set_minor_formatter(NullFormatter())
+        make_logarithmic(ax)
     ax.set_xlim(left=0)
-    _label_ends(ax, lines)
+    label_ends(ax, lines)
 
 
-def _stages(marks: Sequence[Mark]) -> list[list[Mark]]:
-    """Consecutive marks of one frequency together."""
-    stages: list[list[Mark]] = []
-    for mark in marks:
-        if stages and stages[-1][-1].frequency == mark.frequency:
-            stages[-1].append(mark)
-        else:
-            stages.append([mark])
-    return stages
-
-
-def _line(ax: Axes, number: int, across: Sequence[float], up: Sequence[float]) -> None:
+def draw_line(ax: Axes, number: int, across: Sequence[float], up: Sequence[float]) -> None:
+    """Draw a run's line in its own colour and dashes."""
     ax.plot(
         across,
         up,
@@ -116,7 +103,7 @@ def _line(ax: Axes, number: int, across: Sequence[float], up: Sequence[float]) -
     )
 
 
-def _label_ends(ax: Axes, lines: Sequence[tuple[int, str, float, float]]) -> None:
+def label_ends(ax: Axes, lines: Sequence[tuple[int, str, float, float]]) -> None:
     """Write each line's name to the right of the axes, as near to its end as the others let it."""
     lines = [line for line in lines if math.isfinite(line[3])]
     at_ends = [tuple(ax.transAxes.inverted().transform(ax.transData.transform(line[2:]))) for line in lines]

@@ -4,9 +4,7 @@ import math
 import textwrap
 from collections.abc import Callable
 
-import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.image import AxesImage
 
@@ -14,12 +12,21 @@ from usct.evaluation.regions import object_mask
 from usct.evaluation.spots import Spot
 from usct.evaluation.trials import Comparison, Trial
 from usct.medium import Medium
-from usct.reconstruction import RESEARCH_USE_ONLY
-from usct.report import figures
 from usct.report.comparison_curves import draw_curves
+from usct.report.drawing import (
+    INK,
+    TRUTH,
+    add_upright_bar,
+    bare,
+    blank,
+    extent,
+    middle_slice,
+    show,
+    speed_window,
+    tidy,
+    write,
+)
 from usct.units import MILLIMETRE
-
-_INK, _FAINT, _TRUTH = figures._INK, figures._FAINT, figures._TRUTH
 
 _WIDTH = 12.8
 _CURVES_HEIGHT, _IMAGE_HEIGHT = 4.4, 2.75
@@ -63,36 +70,22 @@ def comparison_figure(comparison: Comparison, title: str = "", caption: str = ""
     lines = textwrap.wrap(caption, 165)
     top, bottom = 0.6 + 0.2 * len(lines), 0.3
     total = sum(height for height, *_ in parts) + top + bottom
-    figure = _blank(total)
-    frame = (0, bottom / total, 1, 1 - (top + bottom) / total)
-    figure.get_layout_engine().set(rect=frame)  # type: ignore[call-arg, union-attr]
+    figure = blank(_WIDTH, total, top, bottom)
     rows = figure.add_gridspec(len(parts), 1, height_ratios=[height for height, *_ in parts])
     for number, (_, name, draw) in enumerate(parts):
         part = figure.add_subfigure(rows[number])
         draw(part, comparison)
         if name:
-            part.suptitle(name, x=0.012, ha="left", color=_INK, fontsize=12, fontweight="bold")
+            part.suptitle(name, x=0.012, ha="left", color=INK, fontsize=12, fontweight="bold")
     heading = title or "Representations compared"
-    _write(figure, 1 - 0.15 / total, heading, 14, "bold")
-    _write(figure, 1 - 0.5 / total, "\n".join(lines), 9.5, "normal")
-    figure.text(0.5, 0.15 / total, RESEARCH_USE_ONLY, ha="center", va="center", color=_INK, fontsize=8)
+    write(figure, 1 - 0.15 / total, heading, 14, bold=True)
+    write(figure, 1 - 0.5 / total, "\n".join(lines), 9.5)
     return figure
-
-
-def _write(figure: Figure, y: float, text: str, size: float, weight: str) -> None:
-    """Write text downwards from a height, from the left edge on."""
-    figure.text(0.012, y, text, va="top", color=_INK, fontsize=size, fontweight=weight, parse_math=False)
 
 
 def _alone(draw: Callable[[SubFigure], None], height: float) -> Figure:
-    figure = _blank(height)
+    figure = blank(_WIDTH, height)
     draw(figure.add_subfigure(figure.add_gridspec(1, 1)[0]))
-    return figure
-
-
-def _blank(height: float) -> Figure:
-    figure = Figure(figsize=(_WIDTH, height), dpi=figures._DOTS_PER_INCH, layout="constrained")
-    FigureCanvasAgg(figure)
     return figure
 
 
@@ -132,7 +125,7 @@ def _panels(comparison: Comparison) -> list[tuple[str, Medium | None, str]]:
 
 def _window(comparison: Comparison) -> tuple[float, float]:
     """The grey window of all images [m/s]: it is the truth's, so that no failure makes the others pale."""
-    return figures._speed_window([comparison.truth])
+    return speed_window([comparison.truth])
 
 
 def _draw_images(figure: SubFigure, comparison: Comparison) -> None:
@@ -143,29 +136,29 @@ def _draw_images(figure: SubFigure, comparison: Comparison) -> None:
     axes = figure.subplots(n_rows, n_columns, squeeze=False)
     shown: list[AxesImage] = []
     for ax, (title, medium, reason) in zip(axes.flat, panels, strict=False):
-        ax.set_title(title, color=_INK, fontsize=9.5)
+        ax.set_title(title, color=INK, fontsize=9.5)
         if medium is None:
             _write_reason(ax, reason)
         else:
-            shown.append(_show(ax, medium, _window(comparison)))
-            figures._tidy(ax)
+            shown.append(show(ax, medium.sound_speed, medium.grid, _window(comparison)))
+            tidy(ax)
     for ax in axes[:, 0]:
-        ax.set_ylabel("y [mm]", fontsize=9, color=_INK)
+        ax.set_ylabel("y [mm]", fontsize=9, color=INK)
     for ax in axes[-1]:
-        ax.set_xlabel("x [mm]", fontsize=9, color=_INK)
+        ax.set_xlabel("x [mm]", fontsize=9, color=INK)
     left, right, low, high = _frame_of_object(comparison.truth)
     for image in shown:
         image.axes.set(xlim=(left, right), ylim=(low, high))
     for ax in axes.flat[len(panels) :]:
         ax.set_visible(False)
-    _add_colour_bar(figure, shown[0], axes)
+    add_upright_bar(figure, shown[0], axes.ravel().tolist(), "Sound speed [m/s]")
 
 
 def _frame_of_object(truth: Medium) -> tuple[float, float, float, float]:
     """Left, right, bottom and top of a square about the object, with water around it [mm]."""
     points = truth.grid.points()[object_mask(truth)][:, -2:]
     if not len(points):
-        return figures._extent(figures._slice(truth.sound_speed, truth.grid)[1])
+        return extent(middle_slice(truth.sound_speed, truth.grid)[1])
     first, last = points.amin(dim=0), points.amax(dim=0)
     half = (0.5 + _WATER_AROUND) * float((last - first).max())
     y, x = (0.5 * (first + last)).tolist()
@@ -177,27 +170,6 @@ def _frame_of_object(truth: Medium) -> tuple[float, float, float, float]:
     )
 
 
-def _show(ax: Axes, medium: Medium, window: tuple[float, float]) -> AxesImage:
-    values, grid = figures._slice(medium.sound_speed, medium.grid)
-    return ax.imshow(
-        values,
-        cmap="gray",
-        vmin=window[0],
-        vmax=window[1],
-        extent=figures._extent(grid),
-        interpolation="nearest",
-    )
-
-
-def _add_colour_bar(figure: SubFigure, image: AxesImage, axes: np.ndarray) -> None:
-    bar = figure.colorbar(
-        image, ax=list(axes.flat), location="right", shrink=0.6, aspect=30, extend="both", pad=0.01
-    )
-    bar.set_label("Sound speed [m/s]", color=_INK, fontsize=9)
-    bar.outline.set(edgecolor=_FAINT, linewidth=0.6)
-    bar.ax.tick_params(labelsize=8, colors=_INK)
-
-
 def _write_reason(ax: Axes, reason: str) -> None:
     """Say in an empty panel why there is no image."""
     ax.text(
@@ -207,13 +179,12 @@ def _write_reason(ax: Axes, reason: str) -> None:
         ha="center",
         va="center",
         transform=ax.transAxes,
-        color=_INK,
+        color=INK,
         fontsize=7.5,
         parse_math=False,
     )
-    ax.set(xticks=[], yticks=[], aspect="equal")
-    for spine in ax.spines.values():
-        spine.set_color(_FAINT)
+    ax.set(aspect="equal")
+    bare(ax)
 
 
 def _draw_close_ups(figure: SubFigure, comparison: Comparison) -> None:
@@ -227,18 +198,18 @@ def _draw_close_ups(figure: SubFigure, comparison: Comparison) -> None:
     shown = None
     for row, spot in zip(axes, comparison.spots, strict=True):
         for ax, (name, medium) in zip(row, columns, strict=True):
-            shown = _show(ax, medium, _window(comparison))
+            shown = show(ax, medium.sound_speed, medium.grid, _window(comparison))
             _frame(ax, spot, comparison.truth)
             if ax in axes[0]:
-                ax.set_title(name, color=_INK, fontsize=9.5)
+                ax.set_title(name, color=INK, fontsize=9.5)
             if medium is not comparison.truth:
                 error = _local_error(medium, comparison.truth, spot)
-                ax.set_xlabel(f"RMSE {error:.1f} m/s", fontsize=8, color=_INK)
+                ax.set_xlabel(f"RMSE {error:.1f} m/s", fontsize=8, color=INK)
         row[0].set_ylabel(
-            f"{spot.name}\n{2 * spot.half_width / MILLIMETRE:.0f} mm wide", fontsize=9, color=_INK
+            f"{spot.name}\n{2 * spot.half_width / MILLIMETRE:.0f} mm wide", fontsize=9, color=INK
         )
     if shown is not None:
-        _add_colour_bar(figure, shown, axes)
+        add_upright_bar(figure, shown, axes.ravel().tolist(), "Sound speed [m/s]")
 
 
 def _frame(ax: Axes, spot: Spot, truth: Medium) -> None:
@@ -250,14 +221,12 @@ def _frame(ax: Axes, spot: Spot, truth: Medium) -> None:
             truth.grid.axis(0).numpy() / MILLIMETRE,
             spot.outline.double().numpy(),
             levels=[0.5],
-            colors=[_TRUTH],
+            colors=[TRUTH],
             linewidths=0.9,
         )
     edges = ((x - half, x + half), (y + half, y - half))
     ax.set(xlim=[v / MILLIMETRE for v in edges[0]], ylim=[v / MILLIMETRE for v in edges[1]])
-    ax.set(xticks=[], yticks=[])
-    for spine in ax.spines.values():
-        spine.set_color(_FAINT)
+    bare(ax)
 
 
 def _local_error(medium: Medium, truth: Medium, spot: Spot) -> float:

@@ -12,7 +12,8 @@ from usct.evaluation import Scores
 from usct.io import atomic
 from usct.medium import Medium
 from usct.reconstruction import RESEARCH_USE_ONLY, Reconstruction
-from usct.report.figures import png, reconstruction_figure
+from usct.report.drawing import png
+from usct.report.figures import reconstruction_figure
 from usct.units import MILLIMETRE
 
 
