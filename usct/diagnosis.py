@@ -111,8 +111,9 @@ class Diagnosis:
         n_parameters: Trainable numbers.
         data_kernel: The data's side.
         image_kernel: The image's side.
-        resolution: Width of the smallest detail that the data support, NaN elsewhere than in region [m].
-        standard_deviation: Of the sound speed, given data and noise, NaN elsewhere than in region [m/s].
+        resolution: Width of the smallest detail that the data support, NaN elsewhere than in region [m]; None if it
+            was not mapped.
+        standard_deviation: Of the sound speed, given data and noise, NaN elsewhere than in region [m/s]; likewise.
         decay: Predicted and measured decay, or None where no step was tried.
         summary: What all this says, in plain sentences.
         provenance: Names of files, settings and versions, text to text.
@@ -131,8 +132,8 @@ class Diagnosis:
     n_parameters: int
     data_kernel: DataKernel
     image_kernel: ImageKernel
-    resolution: torch.Tensor
-    standard_deviation: torch.Tensor
+    resolution: torch.Tensor | None
+    standard_deviation: torch.Tensor | None
     decay: Decay | None
     summary: tuple[str, ...]
     provenance: Mapping[str, str] = field(default_factory=dict)
@@ -140,7 +141,8 @@ class Diagnosis:
     def __post_init__(self) -> None:
         """Refuse maps of another shape than the image, and spectra that contradict each other."""
         for name in ("sound_speed", "region", "resolution", "standard_deviation"):
-            found = tuple(getattr(self, name).shape)
+            values = getattr(self, name)
+            found = self.grid.shape if values is None else tuple(values.shape)
             if found != self.grid.shape:
                 raise ValueError(f"{name} has shape {found}, the grid {self.grid.shape}")
         data, image = self.data_kernel, self.image_kernel

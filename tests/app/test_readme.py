@@ -22,7 +22,7 @@ def test_quickstart_runs_and_improves_on_the_start(capsys):
 
 
 def test_every_command_and_option_shown_exists(capsys):
-    lines = re.findall(r"^usct (\w+)(.*?)(?:#.*)?$", README, flags=re.MULTILINE)
+    lines = re.findall(r"^usct ([\w-]+)(.*?)(?:#.*)?$", README, flags=re.MULTILINE)
     assert len(lines) >= 10
     for verb, words in lines:
         with pytest.raises(SystemExit) as leaving:

@@ -41,6 +41,9 @@ def diagnose(
     steps: Annotated[
         int, typer.Option(min=0, max=100, help="Gradient steps to try; each solves the wave equation.")
     ] = 4,
+    maps: Annotated[
+        bool, typer.Option(help="Map resolution and uncertainty, which takes longer than all the rest.")
+    ] = True,
     snr_db: Annotated[
         float | None, typer.Option(help="Energy of the data over the noise in dB; none: found in the data.")
     ] = None,
@@ -68,7 +71,7 @@ def diagnose(
     from usct.diagnostics.compose import Options
     from usct.io import atomic
     from usct.io.native_kernels import write_csv
-    from usct.report.figures import png
+    from usct.report.drawing import png
     from usct.report.kernels import kernels_figure
 
     wanted, place = parse_frequency(frequency), _place(at)
@@ -78,7 +81,7 @@ def diagnose(
     if csv is not None:
         prepare_folder(csv)
     result, acquisition = load_result(result_file), load_scan(scan)
-    options = Options(n_modes=modes, n_steps=steps, snr_db=snr_db, seed=seed)
+    options = Options(n_modes=modes, n_steps=steps, maps=maps, snr_db=snr_db, seed=seed)
     with Narrator(quiet) as narrator:
         made = api.diagnose(
             result,

@@ -49,6 +49,7 @@ class Options:
         n_steps: Gradient steps to try, each with a solution of the wave equation; 0 for none.
         n_probes: Random vectors for the density of eigenvalues.
         n_lanczos: Products for each of them.
+        maps: Whether to map resolution and uncertainty, which takes longer than all the rest.
         snr_db: Energy of the data over that of the noise [dB]; None to find it in the data.
         seed: Of everything random.
     """
@@ -57,6 +58,7 @@ class Options:
     n_steps: int = 4
     n_probes: int = 4
     n_lanczos: int = 30
+    maps: bool = True
     snr_db: float | None = None
     seed: int = 0
 
@@ -110,11 +112,13 @@ def diagnose(
     data_kernel, belief = data_side(kernels, pairs, options, start)
     tell(0.3, "Measuring what passes at each size of detail")
     image_kernel = image_side(kernels, pairs, options)
-    tell(0.33, "Mapping the resolution")
-    resolution = resolution_map(kernels, belief)
-    tell(0.58, "Mapping the uncertainty")
-    cutoff = facts.cutoff * image_kernel.diffraction_limit
-    deviation = standard_deviation(kernels, belief, cutoff, seed=options.seed)
+    resolution = deviation = None
+    if options.maps:
+        tell(0.33, "Mapping the resolution")
+        resolution = resolution_map(kernels, belief)
+        tell(0.58, "Mapping the uncertainty")
+        cutoff = facts.cutoff * image_kernel.diffraction_limit
+        deviation = standard_deviation(kernels, belief, cutoff, seed=options.seed)
     tell(0.82, "Asking what is left to learn")
     before = None if start is None else start.residual()
     advice = stop_suggestion(remaining_gain(kernels, belief, before, options.seed))

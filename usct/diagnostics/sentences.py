@@ -29,8 +29,8 @@ def summary(diagnosis: Diagnosis, advice: str) -> Diagnosis:
         advice: Whether to go on, from `stop_suggestion`.
     """
     sentences = (
-        _fineness(diagnosis),
-        _sureness(diagnosis),
+        "" if diagnosis.resolution is None else _fineness(diagnosis, diagnosis.resolution),
+        "" if diagnosis.standard_deviation is None else _sureness(diagnosis.standard_deviation),
         _numbers(diagnosis),
         advice,
         _openness(diagnosis.image_kernel),
@@ -41,8 +41,8 @@ def summary(diagnosis: Diagnosis, advice: str) -> Diagnosis:
     return replace(diagnosis, summary=tuple(sentence for sentence in sentences if sentence))
 
 
-def _fineness(diagnosis: Diagnosis) -> str:
-    low, middle, high = (1e3 * v for v in _spread(diagnosis.resolution))
+def _fineness(diagnosis: Diagnosis, resolution: torch.Tensor) -> str:
+    low, middle, high = (v / MILLIMETRE for v in _spread(resolution))
     if not math.isfinite(middle):
         return "No detail of the image is supported by these data."
     frequencies = " + ".join(f"{f / KILOHERTZ:g}" for f in diagnosis.frequencies)
@@ -52,8 +52,8 @@ def _fineness(diagnosis: Diagnosis) -> str:
     )
 
 
-def _sureness(diagnosis: Diagnosis) -> str:
-    _, middle, high = _spread(diagnosis.standard_deviation)
+def _sureness(deviation: torch.Tensor) -> str:
+    _, middle, high = _spread(deviation)
     return (
         f"The sound speed is known to within {middle:.2g} m/s at a typical place (one standard deviation) and "
         f"{high:.2g} m/s at the worst places, as far as the model of the waves is right."

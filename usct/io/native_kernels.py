@@ -81,7 +81,9 @@ def write_kernels(diagnosis: Diagnosis, path: Path) -> None:
 
 def _write_maps(file: h5py.File, diagnosis: Diagnosis) -> None:
     for name, (attribute, units) in _MAPS.items():
-        hdf5.put(file, name, array_of(getattr(diagnosis, attribute)), _about_map(diagnosis.grid, units))
+        values = getattr(diagnosis, attribute)
+        if values is not None:
+            hdf5.put(file, name, array_of(values), _about_map(diagnosis.grid, units))
 
 
 def _about_map(grid: Grid, units: str) -> dict[str, hdf5.Attribute]:
@@ -129,11 +131,17 @@ def read_kernels(file: h5py.File, path: Path) -> Diagnosis:
         ValueError: If arrays contradict each other.
         KeyError: If an attribute is missing.
     """
-    about = file["resolution"].attrs if "resolution" in file else {}
-    maps = {name: _tensor(file, where, path) for where, (name, _) in _MAPS.items()}
-    shape = tuple(maps["resolution"].shape)
+    speed = _tensor(file, "image/sound_speed", path)
+    about = file["image/sound_speed"].attrs
+    resolution, deviation = (
+        _tensor(file, name, path) if name in file else None for name in ("resolution", "uncertainty")
+    )
     return Diagnosis(
-        grid=Grid(shape, float(about["spacing"]), tuple(about["origin"])),
+        grid=Grid(tuple(speed.shape), float(about["spacing"]), tuple(about["origin"])),
+        sound_speed=speed,
+        region=_tensor(file, "image/region", path),
+        resolution=resolution,
+        standard_deviation=deviation,
         at=hdf5.text(file, "at", path),
         frequencies=tuple(hdf5.values(file, "frequencies", path).tolist()),
         representation=hdf5.text(file, "representation", path),
@@ -147,7 +155,6 @@ def read_kernels(file: h5py.File, path: Path) -> Diagnosis:
         decay=_read_decay(_group(file, "decay", path), path) if "decay" in file else None,
         summary=tuple(str(sentence) for sentence in json.loads(hdf5.text(file, "summary", path))),
         provenance=dict(json.loads(hdf5.text(file, "provenance", path, "{}"))),
-        **maps,
     )
 
 

@@ -1,23 +1,20 @@
 """The page that lays the kernels of several representations side by side."""
 
-import base64
 import math
 import os
 
-import jinja2
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from usct import __version__
 from usct.diagnosis import Portrait, Portraits
 from usct.io import atomic
-from usct.reconstruction import RESEARCH_USE_ONLY
-from usct.report import comparison_curves, figures
 from usct.report.comparison import GLOSSARY
+from usct.report.comparison_curves import draw_line, label_ends
+from usct.report.drawing import INK, TRUTH, blank, png, tidy, write
+from usct.report.html import embedded, render
 from usct.units import KILOHERTZ, MILLIMETRE
 
-_INK, _FAINT, _WARN = figures._INK, figures._FAINT, figures._TRUTH
+_WARN = TRUTH
 _LOWEST, _FAINTEST = 1e-4, 1e-4
 COLUMNS = (
     "Representation",
@@ -38,27 +35,23 @@ def write_portraits(
     Raises:
         InputError: If a file cannot be written; what was there before is unchanged.
     """
-    atomic.write_bytes(picture, figures.png(portraits_figure(portraits)))
+    atomic.write_bytes(picture, png(portraits_figure(portraits)))
     atomic.write_text(page, portraits_page(portraits))
 
 
 def portraits_page(portraits: Portraits) -> str:
     """Compose the page as text: HTML that needs no other file."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("usct", "report"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
     shown = [portrait for portrait in portraits.portraits if portrait.data_kernel is not None]
-    return environment.get_template("kernels.html.j2").render(
-        title=heading(portraits),
-        lead=" ".join(verdict(portraits)),
-        notice=RESEARCH_USE_ONLY,
-        columns=COLUMNS,
-        rows=[row(portrait) for portrait in shown],
-        troubles=[(p.name, p.message) for p in portraits.portraits if p.message],
-        curves=base64.b64encode(figures.png(portraits_figure(portraits))).decode("ascii"),
-        glossary=[(p.name, GLOSSARY[p.name]) for p in shown if p.name in GLOSSARY],
-        version=__version__,
-    )
+    facts = {
+        "title": heading(portraits),
+        "lead": " ".join(verdict(portraits)),
+        "columns": COLUMNS,
+        "rows": [row(portrait) for portrait in shown],
+        "troubles": [(p.name, p.message) for p in portraits.portraits if p.message],
+        "curves": embedded(portraits_figure(portraits)),
+        "glossary": [(p.name, GLOSSARY[p.name]) for p in shown if p.name in GLOSSARY],
+    }
+    return render("kernels.html.j2", facts)
 
 
 def heading(portraits: Portraits) -> str:
@@ -106,32 +99,21 @@ def row(portrait: Portrait) -> tuple[str, ...]:
 
 def portraits_figure(portraits: Portraits) -> Figure:
     """Draw spectra, what each representation lets through, and what waves and representation do together."""
-    figure = Figure(figsize=(15.0, 5.6), dpi=figures._DOTS_PER_INCH, layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(rect=(0, 0.05, 1, 0.86), wspace=0.05)  # type: ignore[call-arg, union-attr]
+    width, height = 15.0, 5.6
+    figure = blank(width, height, top=0.5, bottom=0.3)
     spectrum, response, product = figure.subplots(1, 3)
     _draw_spectra(spectrum, portraits)
     _draw_bands(response, portraits, with_waves=False)
     _draw_bands(product, portraits, with_waves=True)
     for ax in (spectrum, response, product):
-        figures._tidy(ax)
-    figure.text(
-        0.01,
-        0.965,
-        heading(portraits),
-        va="center",
-        color=_INK,
-        fontsize=13,
-        fontweight="bold",
-        parse_math=False,
-    )
-    figure.text(0.5, 0.02, RESEARCH_USE_ONLY, ha="center", va="center", color=_INK, fontsize=8)
+        tidy(ax)
+    write(figure, 1 - 0.12 / height, heading(portraits), 13, bold=True)
     return figure
 
 
 def _draw_spectra(ax: Axes, portraits: Portraits) -> None:
     """Draw all eigenvalues over the largest, by rank."""
-    ax.set_title("How fast each pattern is learnt (WTK spectrum)", color=_INK, fontsize=10.5)
+    ax.set_title("How fast each pattern is learnt (WTK spectrum)", color=INK, fontsize=10.5)
     ax.set(xscale="log", yscale="log", ylim=(_LOWEST, 2))
     ax.set_xlabel("Number of the pattern")
     ax.set_ylabel("Strength over that of the first")
@@ -150,13 +132,13 @@ def _draw_spectra(ax: Axes, portraits: Portraits) -> None:
         _draw_line(ax, number, [x for x, _ in drawn], [y for _, y in drawn])
         ends.append((number, portrait.name, *drawn[-1]))
     ax.set_xlim(0.8, 1.2 * max((end[2] for end in ends), default=1.0))
-    comparison_curves._label_ends(ax, ends)
+    label_ends(ax, ends)
 
 
 def _draw_bands(ax: Axes, portraits: Portraits, with_waves: bool) -> None:
     """Draw what the representation passes at each wavenumber, alone or times what the waves see."""
     title = "Strength at each size of detail" if with_waves else "What each representation lets through"
-    ax.set_title(f"{title} ({'waves x NTK' if with_waves else 'NTK'})", color=_INK, fontsize=10.5)
+    ax.set_title(f"{title} ({'waves x NTK' if with_waves else 'NTK'})", color=INK, fontsize=10.5)
     ax.set(yscale="log", ylim=(_FAINTEST, 2))
     ends, limit = [], 0.0
     for number, portrait in enumerate(portraits.portraits):
@@ -178,9 +160,9 @@ def _draw_bands(ax: Axes, portraits: Portraits, with_waves: bool) -> None:
     ax.set_xticks(ticks, [f"{tick:.3g}\n{math.pi / tick:.2g}" for tick in ticks])
     ax.set_xlabel("Wavenumber [rad/mm], below it half a wave [mm]")
     ax.set_ylabel("Relative to the largest")
-    comparison_curves._label_ends(ax, ends)
+    label_ends(ax, ends)
 
 
 def _draw_line(ax: Axes, number: int, across: list[float], up: list[float]) -> None:
-    comparison_curves._line(ax, number, across, up)
+    draw_line(ax, number, across, up)
     ax.lines[-1].set_marker("")

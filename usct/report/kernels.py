@@ -6,18 +6,28 @@ import textwrap
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
 from usct.diagnosis import Decay, Diagnosis
 from usct.grid import Grid
 from usct.medium import Medium
-from usct.reconstruction import RESEARCH_USE_ONLY
-from usct.report import figures
+from usct.report.drawing import (
+    ACCENT,
+    FAINT,
+    INK,
+    TRUTH,
+    add_colour_bar,
+    bare,
+    blank,
+    show,
+    speed_window,
+    tidy,
+    write,
+)
 from usct.units import KILOHERTZ, MILLIMETRE
 
-_INK, _FAINT, _ACCENT, _WARN = figures._INK, figures._FAINT, figures._ACCENT, figures._TRUTH
+_WARN = TRUTH
 _WIDTH = 12.8
 _HEIGHTS = (4.2, 2.6, 4.3)
 _MODES_SHOWN = 7
@@ -42,15 +52,11 @@ def kernels_figure(diagnosis: Diagnosis, title: str = "") -> Figure:
     ]
     top, bottom = 0.85 + 0.205 * len(lines), 0.3
     total = sum(_HEIGHTS) + top + bottom
-    figure = Figure(figsize=(_WIDTH, total), dpi=figures._DOTS_PER_INCH, layout="constrained")
-    FigureCanvasAgg(figure)
-    frame = (0, bottom / total, 1, 1 - (top + bottom) / total)
-    figure.get_layout_engine().set(rect=frame)  # type: ignore[call-arg, union-attr]
+    figure = blank(_WIDTH, total, top, bottom)
     rows = figure.add_gridspec(len(_HEIGHTS), 1, height_ratios=_HEIGHTS)
     for number, draw in enumerate((_draw_maps, _draw_modes, _draw_curves)):
         draw(figure.add_subfigure(rows[number]), diagnosis)
     _write_heading(figure, diagnosis, title, lines, total)
-    figure.text(0.5, 0.15 / total, RESEARCH_USE_ONLY, ha="center", va="center", color=_INK, fontsize=8)
     return figure
 
 
@@ -63,56 +69,55 @@ def _write_heading(figure: Figure, diagnosis: Diagnosis, title: str, lines: list
         f"{diagnosis.representation}, {diagnosis.n_parameters} parameters, {diagnosis.n_data} data, "
         f"{diagnosis.optimizer}"
     )
-    figure.text(0.012, 1 - 0.14 / total, heading, va="top", color=_INK, fontsize=14, fontweight="bold")
-    figure.text(0.012, 1 - 0.42 / total, about, va="top", color=_INK, fontsize=9, parse_math=False)
+    write(figure, 1 - 0.14 / total, heading, 14, bold=True)
+    write(figure, 1 - 0.42 / total, about, 9)
     figure.text(
         0.018,
         1 - 0.76 / total,
         "\n".join(lines),
         va="top",
-        color=_INK,
+        color=INK,
         fontsize=10,
         linespacing=1.35,
         parse_math=False,
-        bbox={"boxstyle": "round,pad=0.5", "facecolor": "#eef9fb", "edgecolor": _ACCENT, "linewidth": 0.8},
+        bbox={"boxstyle": "round,pad=0.5", "facecolor": "#eef9fb", "edgecolor": ACCENT, "linewidth": 0.8},
     )
 
 
 def _draw_maps(figure: SubFigure, diagnosis: Diagnosis) -> None:
     """Draw the image, and beside it how fine and how sure it is."""
-    window = figures._speed_window([Medium(diagnosis.grid, diagnosis.sound_speed)])
+    image = speed_window([Medium(diagnosis.grid, diagnosis.sound_speed)])
+    resolution = None if diagnosis.resolution is None else diagnosis.resolution / MILLIMETRE
     panels = (
-        ("The image", diagnosis.sound_speed, "gray", window, "Sound speed [m/s]"),
+        ("The image", diagnosis.sound_speed, "gray", "Sound speed [m/s]"),
         (
             "How fine: smallest detail that is supported",
-            diagnosis.resolution / MILLIMETRE,
+            resolution,
             "viridis_r",
-            _window(diagnosis.resolution / MILLIMETRE),
             "Width of a point after reconstruction [mm]",
         ),
         (
             "How sure: standard deviation of the sound speed",
             diagnosis.standard_deviation,
             "magma_r",
-            _window(diagnosis.standard_deviation),
             "One standard deviation [m/s]",
         ),
     )
     axes = figure.subplots(1, 3, sharex=True, sharey=True)
-    for ax, (title, values, colours, (low, high), label) in zip(axes, panels, strict=True):
-        shown = ax.imshow(
-            values.double().numpy(),
-            cmap=colours,
-            vmin=low,
-            vmax=high,
-            extent=figures._extent(diagnosis.grid),
-            interpolation="nearest",
-        )
-        ax.set_title(title, color=_INK, fontsize=10.5)
+    for ax, (title, values, colours, label) in zip(axes, panels, strict=True):
+        ax.set_title(title, color=INK, fontsize=10.5)
         ax.set_xlabel("x [mm]")
-        figures._tidy(ax)
-        figures._add_colour_bar(figure, shown, [ax], label)
-    axes[0].set_ylabel("y [mm]", fontsize=9, color=_INK)
+        tidy(ax)
+        if values is None:
+            _write_inside(ax, "was not mapped")
+            continue
+        shown = show(ax, values, diagnosis.grid, image if ax is axes[0] else _window(values), colours)
+        add_colour_bar(figure, shown, [ax], label)
+    axes[0].set_ylabel("y [mm]", fontsize=9, color=INK)
+
+
+def _write_inside(ax: Axes, text: str) -> None:
+    ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes, color=INK, fontsize=9)
 
 
 def _window(values: torch.Tensor) -> tuple[float, float]:
@@ -129,7 +134,7 @@ def _draw_modes(figure: SubFigure, diagnosis: Diagnosis) -> None:
     figure.suptitle(
         "Patterns that the data see (NSK modes), the strongest first: an update finds the left ones at once, the "
         "right ones late",
-        color=_INK,
+        color=INK,
         fontsize=10.5,
     )
     modes, eigenvalues = diagnosis.image_kernel.modes, diagnosis.data_kernel.eigenvalues
@@ -138,7 +143,7 @@ def _draw_modes(figure: SubFigure, diagnosis: Diagnosis) -> None:
     for ax, number in zip(axes, shown[shown < len(modes)], strict=False):
         _draw_mode(ax, modes[number], diagnosis.grid)
         strength = 100 * float(eigenvalues[number] / eigenvalues[0])
-        ax.set_title(f"no. {number + 1}", color=_INK, fontsize=9)
+        ax.set_title(f"no. {number + 1}", color=INK, fontsize=9)
         ax.set_xlabel(f"strength {strength:.{0 if strength >= 10 else 1}f} %", fontsize=8)
     for ax in axes[len(shown[shown < len(modes)]) :]:
         ax.set_visible(False)
@@ -146,17 +151,8 @@ def _draw_modes(figure: SubFigure, diagnosis: Diagnosis) -> None:
 
 def _draw_mode(ax: Axes, mode: torch.Tensor, grid: Grid) -> None:
     peak = max(float(mode.abs().max()), 1e-300)
-    ax.imshow(
-        (mode / peak).double().numpy(),
-        cmap="RdBu_r",
-        vmin=-1,
-        vmax=1,
-        extent=figures._extent(grid),
-        interpolation="nearest",
-    )
-    ax.set(xticks=[], yticks=[])
-    for spine in ax.spines.values():
-        spine.set_color(_FAINT)
+    show(ax, mode / peak, grid, (-1, 1), "RdBu_r")
+    bare(ax)
 
 
 def _draw_curves(figure: SubFigure, diagnosis: Diagnosis) -> None:
@@ -165,21 +161,21 @@ def _draw_curves(figure: SubFigure, diagnosis: Diagnosis) -> None:
     _draw_transfer(transfer, diagnosis)
     _draw_decay(decay, diagnosis.decay, diagnosis.data_kernel.energy)
     for ax in (spectrum, transfer, decay):
-        figures._tidy(ax)
+        tidy(ax)
 
 
 def _draw_spectrum(ax: Axes, diagnosis: Diagnosis) -> None:
     """Draw all eigenvalues by rank: those that were found as dots, the others from their density."""
     kernel, level = diagnosis.data_kernel, diagnosis.threshold
-    ax.set_title("How much the data say of each pattern (WTK spectrum)", color=_INK, fontsize=10.5)
+    ax.set_title("How much the data say of each pattern (WTK spectrum)", color=INK, fontsize=10.5)
     ax.set_xlabel("Number of the pattern")
     ax.set_ylabel("Strength (eigenvalue)")
     order = kernel.nodes.argsort(descending=True)
     nodes, rank = kernel.nodes[order], kernel.weights[order].cumsum(0) - 0.5 * kernel.weights[order]
     usable = (nodes > 0) & (rank >= len(kernel.eigenvalues))
-    ax.plot(rank[usable], nodes[usable], color=_FAINT, linewidth=1.6, label="the others, estimated")
+    ax.plot(rank[usable], nodes[usable], color=FAINT, linewidth=1.6, label="the others, estimated")
     found = torch.arange(1, len(kernel.eigenvalues) + 1)
-    ax.plot(found, kernel.eigenvalues, ".", color=_ACCENT, markersize=4.5, label="found one by one")
+    ax.plot(found, kernel.eigenvalues, ".", color=ACCENT, markersize=4.5, label="found one by one")
     ax.set(xscale="log", yscale="log")
     top = float(kernel.eigenvalues.max())
     ax.set_ylim(max(min(level, 1e-2 * top) / 30, 1e-7 * top), 3 * top)
@@ -200,19 +196,19 @@ def _draw_spectrum(ax: Axes, diagnosis: Diagnosis) -> None:
             fontsize=8,
             color=_WARN,
         )
-    ax.legend(frameon=False, fontsize=8, labelcolor=_INK, loc="center left")
+    ax.legend(frameon=False, fontsize=8, labelcolor=INK, loc="center left")
 
 
 def _draw_transfer(ax: Axes, diagnosis: Diagnosis) -> None:
     """Draw what is in the gradient at each size of detail, and what the representation lets through."""
     kernel = diagnosis.image_kernel
-    ax.set_title("Which detail an update can make", color=_INK, fontsize=10.5)
+    ax.set_title("Which detail an update can make", color=INK, fontsize=10.5)
     across = kernel.wavenumbers * MILLIMETRE
     lines = (
-        (kernel.raw, "gradient, as the data ask", _FAINT, "-"),
-        (kernel.filtered, "gradient, as the representation grants", _ACCENT, "-"),
-        (kernel.representation, "what the representation lets through", _ACCENT, (0, (1.2, 1.2))),
-        (kernel.gain, "what the waves see", _INK, (0, (5, 2))),
+        (kernel.raw, "gradient, as the data ask", FAINT, "-"),
+        (kernel.filtered, "gradient, as the representation grants", ACCENT, "-"),
+        (kernel.representation, "what the representation lets through", ACCENT, (0, (1.2, 1.2))),
+        (kernel.gain, "what the waves see", INK, (0, (5, 2))),
     )
     for values, label, colour, dashes in lines:
         ax.plot(across, values.clamp(min=1e-12), color=colour, linestyle=dashes, linewidth=1.6, label=label)
@@ -228,15 +224,14 @@ def _draw_transfer(ax: Axes, diagnosis: Diagnosis) -> None:
     ax.set_xticks(ticks, [f"{tick:.3g}\n{math.pi / tick:.2g}" for tick in ticks])
     ax.set_xlabel("Wavenumber [rad/mm], below it half a wave of this pattern [mm]")
     ax.set_ylabel("Relative to the largest")
-    ax.legend(frameon=False, fontsize=7.5, labelcolor=_INK, loc="upper right")
+    ax.legend(frameon=False, fontsize=7.5, labelcolor=INK, loc="upper right")
 
 
 def _draw_decay(ax: Axes, decay: Decay | None, energy: torch.Tensor) -> None:
     """Draw predicted decay as lines and measured as dots, for the patterns that hold most of the residual."""
-    ax.set_title("Does the theory hold? Lines foretold, dots tried", color=_INK, fontsize=10.5)
+    ax.set_title("Does the theory hold? Lines foretold, dots tried", color=INK, fontsize=10.5)
     if decay is None:
-        text = "no steps were tried"
-        ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes, color=_INK)
+        _write_inside(ax, "no steps were tried")
         return
     steps = len(decay.predicted)
     shown = energy.argsort(descending=True)[:_DECAYS_SHOWN].sort().values.tolist()
@@ -248,4 +243,4 @@ def _draw_decay(ax: Axes, decay: Decay | None, energy: torch.Tensor) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("Plain gradient steps")
     ax.set_ylabel("Share of the pattern left in the residual")
-    ax.legend(frameon=False, fontsize=8, labelcolor=_INK)
+    ax.legend(frameon=False, fontsize=8, labelcolor=INK)
