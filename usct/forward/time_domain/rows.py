@@ -183,3 +183,10 @@ def accumulate(real, imaginary, values, c, s):  # type: ignore[no-untyped-def] #
     for x in range(len(values)):
         real[x] += c * values[x]
         imaginary[x] += s * values[x]
+
+
+@compiled
+def add_product(sums, a, b):  # type: ignore[no-untyped-def] # compiled
+    """Add the product of two rows, in double precision."""
+    for x in range(len(sums)):
+        sums[x] += a[x] * b[x]

@@ -11,20 +11,22 @@ from usct.forward.time_domain.rows import HALO, compiled
 
 
 @compiled
-def run(medium, layers, state, sources, ears, listening, transform):  # type: ignore[no-untyped-def] # compiled
-    """Run a shot; returns the sum of the 2-norms of the last two fields.
+def run(medium, layers, state, sources, ears, listening, runs, transform, tape):  # type: ignore[no-untyped-def] # compiled
+    """Run a shot or a part of one; returns the sum of the 2-norms of the last two fields.
 
     Args:
         medium: Stencil weights, gain, keep, past, feed, mechanisms (decay, gain, feed back), and the kind.
         layers: First-difference weights; for the axes z, y and x, memories and then losses at both ends, each of
             shape (2, 2 ZONE).
         state: Field and last field with halo; slopes and bends for z and y; both for x (see `rows.strip`);
-            memories. All zero.
+            memories. All zero before a shot. After an odd number of steps the first two have changed places.
         sources: Flat nodes (sender, patch) in the halo, heights, signals (sender, time).
         ears: Flat nodes (rx, patch) in the halo, and weights.
         listening: Traces to fill, shape (rx, time).
-        transform: First node, first place and length of runs of cells; kernel (freq, 2, time); one step in
-            how many; values to add to, shape (freq, 2, cell).
+        runs: First node in the halo, first place and length of runs of cells.
+        transform: Kernel (freq, 2, time); one step in how many; values to add to, shape (freq, 2, cell).
+        tape: 1 to keep the cells of every step, -1 to add their product with the rows of the tape, last row
+            first, 0 for nothing; rows (time, cell); sums (cell,).
     """
     u, v, slope_z, bend_z, slope_y, bend_y, strips, memories = state
     weights, gain, keep, past, feed, mechanisms, kind = medium
@@ -32,8 +34,10 @@ def run(medium, layers, state, sources, ears, listening, transform):  # type: ig
     signals = sources[2]
     for n in range(signals.shape[1]):
         _listen(u.reshape(-1), ears, listening, n)
-        if n % transform[4] == 0:
-            _transform(u.reshape(-1), transform, n)
+        if n % transform[1] == 0:
+            _transform(u.reshape(-1), runs, transform, n)
+        if tape[0] != 0:
+            _tape(u.reshape(-1), runs, tape, n)
         _advance_layers(u, weights, first, layer_z, layer_y, layer_x, slope_z, slope_y, strips)
         _advance(
             u, v, weights, gain, keep, past, feed, mechanisms, kind,
@@ -64,8 +68,9 @@ def _listen(u, ears, traces, n):  # type: ignore[no-untyped-def] # compiled
 
 
 @compiled
-def _transform(u, transform, n):  # type: ignore[no-untyped-def] # compiled
-    firsts, places, lengths, kernel, _, values = transform
+def _transform(u, runs, transform, n):  # type: ignore[no-untyped-def] # compiled
+    firsts, places, lengths = runs
+    kernel, _, values = transform
     for j in range(len(firsts)):
         a, p, m = firsts[j], places[j], lengths[j]
         for k in range(len(kernel)):
@@ -76,6 +81,18 @@ def _transform(u, transform, n):  # type: ignore[no-untyped-def] # compiled
                 kernel[k, 0, n],
                 kernel[k, 1, n],
             )
+
+
+@compiled
+def _tape(u, runs, tape, n):  # type: ignore[no-untyped-def] # compiled
+    firsts, places, lengths = runs
+    mode, kept, sums = tape
+    for j in range(len(firsts)):
+        a, p, m = firsts[j], places[j], lengths[j]
+        if mode > 0:
+            kept[n, p : p + m] = u[a : a + m]
+        else:
+            rows.add_product(sums[p : p + m], kept[len(kept) - 1 - n, p : p + m], u[a : a + m])
 
 
 @compiled
