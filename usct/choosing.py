@@ -19,7 +19,7 @@ from usct.parameterization.hybrid import Hybrid
 from usct.parameterization.multigrid import MultiGrid
 from usct.parameterization.network import require_resolved
 from usct.parameterization.pixel import PixelGrid
-from usct.parameterization.siren import Siren
+from usct.parameterization.siren import FITTED_LAYERS, Siren
 from usct.parameterization.spectrum import RadialSpectrum, fresnel_wavenumber, tailored_spectrum
 from usct.parameterization.tailored import TailoredGrid
 
@@ -102,9 +102,11 @@ def _build(
         case "fourier":
             return FourierNetwork(start, region, bounds, "gaussian", highest, seed=seed)
         case "siren":
-            fitted, middle = settings.siren == "rescaled", 0.5 * highest
+            if settings.siren == "original":
+                return Siren(start, region, bounds, seed=seed)
+            middle = 0.5 * highest
             return Siren(
-                start, region, bounds, rescaled=fitted, wavenumber=middle if fitted else None, seed=seed
+                start, region, bounds, rescaled=True, wavenumber=middle, n_layers=FITTED_LAYERS, seed=seed
             )
         case "multigrid":
             return MultiGrid(start, region, bounds, *scales, seed=seed)

@@ -110,7 +110,9 @@ class ParameterizationSettings(Section):
         0.35, gt=0, le=2, description="Analytic kernels: roll-off as a share of the diffraction limit."
     )
     siren: Literal["original", "rescaled"] = Field(
-        "rescaled", description="SIREN's first frequencies: 30 as published, or fitted to the field of view."
+        "rescaled",
+        description="SIREN as published, with w0 = 30 and four layers, or two whose first frequencies are fitted to "
+        "the field of view.",
     )
     learning_rate: float = Field(1e-3, gt=0, description="Of Adam.")
     seed: int = Field(0, ge=0, description="Of random features and weights.")

@@ -125,6 +125,15 @@ def test_settings_reach_what_is_built():
         assert fourier.highest == pytest.approx(edge * 2 * WAVE)
 
 
+def test_the_original_siren_is_the_published_one_and_the_other_fits_the_waves():
+    original, fitted = chosen("siren siren=original"), chosen("siren")
+    assert isinstance(original, Siren)
+    assert isinstance(fitted, Siren)
+    assert (original.n_layers, original.n_hidden, original.sines.factors) == (4, 128, (30.0,) * 4)
+    assert fitted.wavenumber == pytest.approx(0.9 * WAVE)
+    assert fitted.n_layers < original.n_layers
+
+
 @pytest.mark.parametrize(
     "words", ["fourier", "tailored", "tailored tailoring=analytic", "tailored head=network"]
 )

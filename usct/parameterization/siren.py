@@ -14,6 +14,13 @@ RMS_SHARE = math.sqrt(1 / 6)
 RATE = 0.3
 """Learning rate as a share of the optimizer's: 3e-4 for Adam's usual 1e-3; 1e-4, as published, fits slower."""
 
+FITTED_LAYERS = 2
+"""Hidden layers that suit a first layer fitted to the field of view, where those as published are four.
+
+Depth adds harmonics of the first layer's wavenumbers. Once these span what the waves can see, more layers cost time
+and slow down the fit: with the same budget, four end 2 to 6 m/s further from the truth of breast phantoms.
+"""
+
 
 class Sines:
     """Layers of sines between a point and a readout, their first factor w0 or fitted to the field of view.
