@@ -293,7 +293,7 @@ def test_a_filter_with_the_networks_spectrum_does_what_the_network_does(make):
     """Check 11: 80 % of the network's gain in image error at least, in the linear problem with 20 % noise.
 
     Measured: 120 % of features', 133 % of sines', which learn slowly at first. So here the benefit is the kernel;
-    and plain pixels beat both by then (error .13 against .38 and .42; .25 and .23 by the filters).
+    and plain pixels beat both (error .12 at best against .38 and .42; .25 and .23 by the filters).
     """
     probed = linearized(Ring.of(10.0, 24, ratio=2.5))
     ring, form = probed.ring, make(probed.ring)
