@@ -104,7 +104,7 @@ def test_sentences_tell_the_typical_place_and_the_worst():
     [
         (434.0, 1353, "434 numbers of the 1353 that make the image; the others are as they were assumed"),
         (434.0, 500, "nearly as many as the 500 that make the image: a richer one would show more"),
-        (4500.0, 90_000, "nearly as many as there are data: more elements or frequencies would show more"),
+        (2000.0, 90_000, "2000 numbers, nearly all that so few data can: more elements would show more"),
     ],
 )
 def test_what_limits_the_image_is_named(count, n_parameters, expected):

@@ -70,12 +70,13 @@ def _spread(values: torch.Tensor) -> tuple[float, float, float]:
 
 
 def _numbers(diagnosis: Diagnosis) -> str:
-    count, have = diagnosis.data_kernel.degrees_of_freedom, diagnosis.n_parameters
-    text = f"The data determine about {count:.0f} numbers"
-    if count > FULL * min(have, diagnosis.n_data):
-        if have < diagnosis.n_data:
-            return f"{text}, nearly as many as the {have} that make the image: a richer one would show more."
-        return f"{text}, nearly as many as there are data: more elements or frequencies would show more."
+    kernel, have = diagnosis.data_kernel, diagnosis.n_parameters
+    text = f"The data determine about {kernel.degrees_of_freedom:.0f} numbers"
+    if kernel.degrees_of_freedom > FULL * have:
+        return f"{text}, nearly as many as the {have} that make the image: a richer one would show more."
+    # Pairs of elements that were used both ways say the same thing twice.
+    if kernel.degrees_of_freedom > 0.5 * FULL * diagnosis.n_data:
+        return f"{text}, nearly all that so few data can: more elements would show more, and aliases less."
     return f"{text} of the {have} that make the image; the others are as they were assumed, not measured."
 
 
