@@ -94,11 +94,11 @@ def test_errors_stay_within_the_deviation_as_often_as_announced(cases, name):
 
 def drawn_errors(known: Known, belief: Belief, name: str, told: Belief | None = None) -> torch.Tensor:
     """Estimated minus true sound speed of drawn images, shape (draw, *image.shape) [m/s]."""
-    generator, errors = torch.Generator().manual_seed(7), []
-    for _ in range(N_DRAWS):
-        change, data = known.draw(belief, generator)
-        estimate = known.kernels.image_of(most_probable(known.kernels, data, told or belief))
-        error = -WATER * (estimate - known.image(change))
+    generator = torch.Generator().manual_seed(7)
+    changes, data = zip(*(known.draw(belief, generator) for _ in range(N_DRAWS)), strict=True)
+    found, errors = most_probable(known.kernels, torch.stack(data), told or belief), []
+    for change, parameters in zip(changes, found, strict=True):
+        error = -WATER * (known.kernels.image_of(parameters) - known.image(change))
         limit = cutoff(known, name)
         errors.append(error if limit is None else low_pass(error, known.ring.spacing, limit))
     return torch.stack(errors)

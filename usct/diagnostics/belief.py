@@ -101,10 +101,10 @@ def _likeliest_scale(kernels: TangentKernels, told: torch.Tensor, noise: float, 
     scale = max(float(told.square().sum()) / trace - kernels.n_data * noise / trace, least)
     signs = random_signs(kernels.n_data, generator)
     for _ in range(N_REVISIONS):
-        before, belief = scale, Belief(noise, scale)
-        energy = float(most_probable(kernels, told, belief, ROUGH_REST).square().sum())
-        determined = torch.dot(signs, kernels.apply(most_probable(kernels, signs, belief, ROUGH_REST)))
-        scale = max(energy / max(float(determined), 1.0), least)
+        before, both = scale, torch.stack([told, signs])
+        found, answer = most_probable(kernels, both, Belief(noise, scale), ROUGH_REST)
+        determined = float(torch.dot(signs, kernels.apply(answer)))
+        scale = max(float(found.square().sum()) / max(determined, 1.0), least)
         if abs(scale / before - 1) < SETTLED:
             break
     return scale
@@ -121,17 +121,30 @@ def most_probable(
 
     Args:
         kernels: At the point about which all is linear.
-        data: Weighted data that the change is to explain, shape (n_data,); at the point these are minus the
-            residuals.
+        data: Weighted data that the change is to explain, shape (n_data,) or (n, n_data); at the point these are
+            minus the residuals. Many at once cost less than one after the other.
         belief: Variances.
         rest: Share of the right-hand side that may be left.
         most: Products with K^T K at most.
 
     Returns:
-        Shape (n_parameters,), to be shown with `kernels.image_of`.
+        Shape (n_parameters,) or (n, n_parameters), to be shown with `kernels.image_of`.
     """
+    many = data.reshape(-1, data.shape[-1])
     with single_threaded_blas():
-        return _solved(kernels, kernels.adjoint(data), belief.ratio, rest, most)
+        found = _solved(kernels, adjoint_each(kernels, many), belief.ratio, rest, most)
+    return found.reshape(*data.shape[:-1], -1)
+
+
+def apply_each(kernels: TangentKernels, parameters: torch.Tensor) -> torch.Tensor:
+    """K of each row, shape (n, n_parameters); shape (n, n_data)."""
+    # Products of many are formed otherwise, which does not pay for one.
+    return kernels.apply_all(parameters) if len(parameters) > 1 else kernels.apply(parameters[0])[None]
+
+
+def adjoint_each(kernels: TangentKernels, data: torch.Tensor) -> torch.Tensor:
+    """K^T of each row, shape (n, n_data); shape (n, n_parameters)."""
+    return kernels.adjoint_all(data) if len(data) > 1 else kernels.adjoint(data[0])[None]
 
 
 def random_signs(n: int, generator: torch.Generator) -> torch.Tensor:
@@ -139,29 +152,33 @@ def random_signs(n: int, generator: torch.Generator) -> torch.Tensor:
     return 2.0 * torch.randint(0, 2, (n,), generator=generator).double() - 1.0
 
 
-def _shaped(kernels: TangentKernels, gradient: torch.Tensor) -> torch.Tensor:
-    """A tailored kernel nearly knows the inverse of its curvature; others do not."""
-    if kernels.point.damping == 0:
-        return gradient
-    return kernels.point.objective.parameterization.precondition(gradient, math.inf)
-
-
 def _solved(
     kernels: TangentKernels, right: torch.Tensor, ratio: float, rest: float, most: int
 ) -> torch.Tensor:
-    """Solve (K^T K + ratio) x = right by preconditioned conjugate gradients."""
+    """Solve (K^T K + ratio) x = right by preconditioned conjugate gradients, for each row of its own."""
     x, left = torch.zeros_like(right), right.clone()
     shaped = _shaped(kernels, left)
-    direction, power = shaped, torch.dot(left, shaped)
-    enough = rest**2 * float(power)
+    direction, power = shaped, (left * shaped).sum(dim=1)
+    enough = rest**2 * power
     for _ in range(most):
-        if not float(power) > enough:
+        going = power > enough
+        if not bool(going.any()):
             break
-        product = kernels.adjoint(kernels.apply(direction)) + ratio * direction
-        length = power / torch.dot(direction, product)
-        x = x + length * direction
-        left = left - length * product
-        shaped = _shaped(kernels, left)
-        power, before = torch.dot(left, shaped), power
-        direction = shaped + (power / before) * direction
+        toward = direction[going]
+        product = adjoint_each(kernels, apply_each(kernels, toward)) + ratio * toward
+        length = (power[going] / (toward * product).sum(dim=1))[:, None]
+        x[going] += length * toward
+        left[going] -= length * product
+        shaped = _shaped(kernels, left[going])
+        before = power[going]
+        power[going] = (left[going] * shaped).sum(dim=1)
+        direction[going] = shaped + (power[going] / before)[:, None] * toward
     return x
+
+
+def _shaped(kernels: TangentKernels, gradients: torch.Tensor) -> torch.Tensor:
+    """A tailored kernel nearly knows the inverse of its curvature; others do not."""
+    if kernels.point.damping == 0:
+        return gradients.clone()
+    form = kernels.point.objective.parameterization
+    return torch.stack([form.precondition(gradient, math.inf) for gradient in gradients])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from usct.diagnostics.belief import N_PROBES, Belief, most_probable, random_signs
+from usct.diagnostics.belief import N_PROBES, Belief, apply_each, most_probable, random_signs
 from usct.diagnostics.eigen import Eigenpairs
 from usct.diagnostics.kernels import TangentKernels
 from usct.forward.parallel import single_threaded_blas
@@ -176,17 +176,16 @@ def remaining_gain(
     """
     generator = torch.Generator().manual_seed(seed)
     noise = belief.noise**0.5 * torch.randn(kernels.n_data, generator=generator, dtype=torch.float64)
-    of_noise = _taken(kernels, noise, belief)
-
-    def recoverable(data: torch.Tensor) -> float:
-        return max(0.0, _taken(kernels, data, belief) - of_noise)
-
     residual = kernels.residual()
+    data = torch.stack([noise, residual] if start is None else [noise, residual, start])
+    left = data - apply_each(kernels, most_probable(kernels, data, belief))
+    taken = (data.square() - left.square()).sum(dim=1)
+    of_noise, now, *before = taken.tolist()
     return Gain(
         float(residual.square().sum()),
         kernels.n_data * belief.noise,
-        recoverable(residual),
-        None if start is None else recoverable(start),
+        max(0.0, now - of_noise),
+        max(0.0, before[0] - of_noise) if before else None,
     )
 
 
@@ -210,12 +209,6 @@ def stop_suggestion(gain: Gain, enough: float = ENOUGH, worth: float = WORTH) ->
     return Suggestion(
         False, f"Go on: {what}; further updates at these frequencies can still improve the image."
     )
-
-
-def _taken(kernels: TangentKernels, data: torch.Tensor, belief: Belief) -> float:
-    """Energy of data that the most probable change takes away."""
-    left = data - kernels.apply(most_probable(kernels, data, belief))
-    return float(data.square().sum() - left.square().sum())
 
 
 def _percent(share: float) -> str:

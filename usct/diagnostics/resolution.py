@@ -47,7 +47,7 @@ def point_spread(kernels: TangentKernels, position: tuple[float, float], belief:
     """
     impulse = torch.zeros(kernels.image.shape, dtype=torch.float64)
     impulse[pixel(kernels, position)] = 1.0
-    return _spread(kernels, impulse, belief, SMALL_REST)
+    return _spreads(kernels, [impulse], belief, SMALL_REST)[0]
 
 
 def resolution_map(
@@ -79,15 +79,14 @@ def resolution_map(
         across = 2 * grid.spacing * math.sqrt(float(region.sum()) / math.pi)
         n_shifts = min(max(math.ceil(N_ACROSS * distance / across), N_SHIFTS[0]), N_SHIFTS[1])
     starts = [pitch * n // n_shifts for n in range(n_shifts)]
+    combs = []
+    for down, right in product(starts, starts):
+        comb = torch.zeros(grid.shape, dtype=torch.float64)
+        comb[down::pitch, right::pitch] = 1.0
+        combs.append(comb * region)
     depth = _depth(region)
     places, widths, inner = [], [], []
-    for down, right in product(starts, starts):
-        comb = torch.zeros(grid.shape, dtype=torch.bool)
-        comb[down::pitch, right::pitch] = True
-        comb &= region
-        if not comb.any():
-            continue
-        spread = _spread(kernels, comb.double(), belief, REST)
+    for comb, spread in zip(combs, _spreads(kernels, combs, belief, REST), strict=True):
         for row, column in comb.nonzero().tolist():
             place = (float(grid.axis(0)[row]), float(grid.axis(1)[column]))
             places.append(place)
@@ -151,9 +150,12 @@ def pixel(kernels: TangentKernels, position: tuple[float, float]) -> tuple[int, 
     return row, column
 
 
-def _spread(kernels: TangentKernels, change: torch.Tensor, belief: Belief, rest: float) -> torch.Tensor:
-    """Estimate of a change of the image from its data."""
-    return kernels.image_of(most_probable(kernels, kernels.wave(change), belief, rest))
+def _spreads(
+    kernels: TangentKernels, changes: list[torch.Tensor], belief: Belief, rest: float
+) -> list[torch.Tensor]:
+    """Estimates of changes of the image from their data."""
+    data = torch.stack([kernels.wave(change) for change in changes])
+    return [kernels.image_of(found) for found in most_probable(kernels, data, belief, rest)]
 
 
 def _middle(grid: Grid, region: torch.Tensor) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch.func import functional_call
 
-from usct.diagnostics.belief import Belief, most_probable
+from usct.diagnostics.belief import Belief, apply_each, most_probable
 from usct.diagnostics.kernels import TangentKernels
 from usct.diagnostics.model_side import wavenumber
 from usct.grid import low_pass
@@ -64,8 +64,7 @@ def standard_deviation(
     generator = torch.Generator().manual_seed(seed)
     region, spacing = kernels.region, kernels.image.spacing
     total = torch.zeros(kernels.image.shape, dtype=torch.float64)
-    for _ in range(n_draws):
-        error = draw_error(kernels, belief, generator)
+    for error in draw_errors(kernels, belief, n_draws, generator):
         total += (error if cutoff is None else low_pass(error, spacing, cutoff)).square()
     variance = _smooth(total / n_draws, region, spacing, 0.5 * math.pi / wavenumber(kernels))
     return torch.where(region, sound_speed(kernels) * variance.sqrt(), torch.nan)
@@ -80,12 +79,13 @@ def sound_speed(kernels: TangentKernels) -> torch.Tensor:
     return medium.sound_speed.cpu().double()
 
 
-def draw_error(kernels: TangentKernels, belief: Belief, generator: torch.Generator) -> torch.Tensor:
-    """A random error of the most probable change, relative slowness, shape of the image."""
-    truth = math.sqrt(belief.scale) * _normal(kernels.n_parameters, generator)
-    noise = math.sqrt(belief.noise) * _normal(kernels.n_data, generator)
-    estimate = most_probable(kernels, kernels.apply(truth) + noise, belief, REST)
-    return kernels.image_of(estimate - truth)
+def draw_errors(kernels: TangentKernels, belief: Belief, n: int, generator: torch.Generator) -> torch.Tensor:
+    """Random errors of the most probable change, relative slowness, shape (n, *image.shape)."""
+    truths = math.sqrt(belief.scale) * _normal(n, kernels.n_parameters, generator)
+    data = apply_each(kernels, truths)
+    data += math.sqrt(belief.noise) * _normal(n, kernels.n_data, generator)
+    errors = most_probable(kernels, data, belief, REST) - truths
+    return torch.stack([kernels.image_of(error) for error in errors])
 
 
 def calibration(
@@ -119,5 +119,5 @@ def _smooth(values: torch.Tensor, region: torch.Tensor, spacing: float, reach: f
     return (averaged(values) / averaged(torch.ones_like(values)).clamp(min=1e-3)).clamp(min=0)
 
 
-def _normal(n: int, generator: torch.Generator) -> torch.Tensor:
-    return torch.randn(n, generator=generator, dtype=torch.float64)
+def _normal(n: int, size: int, generator: torch.Generator) -> torch.Tensor:
+    return torch.randn(n, size, generator=generator, dtype=torch.float64)
