@@ -174,7 +174,8 @@ def revisit(
             parameterization.load_state_dict(dict(field))
         except RuntimeError:
             raise InputError(
-                "the trained field does not fit the run's settings; give the scan that made the result"
+                "the trained field does not fit the run's settings; give the scan that made the result, or "
+                "reconstruct again if another version did"
             ) from None
     with torch.no_grad():
         speeds = parameterization(inversion.grid).sound_speed
