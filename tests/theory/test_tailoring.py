@@ -150,17 +150,17 @@ def test_of_a_loud_change_a_share_counts_as_noise(middling):
     assert float(prior[loud].log().abs().max()) < math.log(1.5), prior
 
 
-def test_without_such_pairs_the_unexplained_counts_as_noise(middling):
-    """Where the missing change is as loud as the noise, both are taken for noise: bands open later, never early.
+def test_without_such_pairs_the_weakest_bands_tell_the_noise(middling):
+    """Where the missing change is as loud as the noise, some of what the weakest band holds of it counts too.
 
-    The lowest bands lie above the truth by up to a half: what the taper lets through from steeper ones.
+    So bands open later, never early. The lowest bands lie above the truth by up to a half: what the taper lets
+    through from steeper ones.
     """
     noise, prior, ratio = found_in_draws(middling, 1.0, one_way)
     assert float(noise.min()) > 1.0
-    assert float(noise.mean()) == pytest.approx(2.0, rel=0.10)
+    assert float(noise.mean()) < 1 + float(ratio.min())
     assert float(prior.max()) < 1.5, prior
     assert float(prior[ratio > 5].min()) > 1 / 1.5, prior
-    assert float(prior[ratio < 1.5].max()) < 0.6, prior
 
 
 def test_nothing_is_expected_beyond_the_cutoffs_edge(middling):

@@ -26,14 +26,14 @@ LEAST_GAIN = 1e-4
 LEAST_FREEDOM = 0.05
 """Share of the data that always counts as free to show noise."""
 
-EDGE = 0.05
-"""Half the width of the cutoff's edge, as a share of the cutoff."""
+EDGE = 0.1
+"""Width of the cutoff's edge, as a share of the cutoff."""
 
 LEAST_PAIRS = 100
 """Pairs of elements used both ways that are needed to tell the noise."""
 
 UNEXPLAINED = 0.3
-"""Share of the misfit that counts as noise at least, because models have errors that are reciprocal."""
+"""Share of the misfit that counts as noise at most beyond what reciprocity shows: the rest is still to be explained."""
 
 LEAST_ENVELOPE = 0.3
 """Standard deviation expected where only water is seen, as a share of that in tissue."""
@@ -127,7 +127,7 @@ def measure(
         image: Grid of the image.
         region: Where the image may change, boolean of image.shape.
         envelope: Where change is expected, see `expected_envelope`, shape image.shape.
-        cutoff: Highest object wavenumber to admit, where half the prior is left [rad/m].
+        cutoff: Highest object wavenumber to admit [rad/m].
         seed: Of the random probes.
         unfitted: Share of each band's coefficients that no earlier step fitted to these data; None for all.
 
@@ -135,20 +135,22 @@ def measure(
         The tailoring, and what will be unfitted after a step with it.
     """
     derivative = ImageDerivative(point, image, region.double())
-    bands = band_spectra(derivative, region, (1 + EDGE) * cutoff, seed)
+    highest = (1 + 0.5 * EDGE) * cutoff  # room to interpolate the edge
+    bands = band_spectra(derivative, region, highest, seed)
     n_data = sum(2 * int((residual.weights > 0).sum()) for residual in point.residuals)
     unfitted = torch.ones_like(bands.centres) if unfitted is None else unfitted
     weight = tapering(region).square()
     share = float((weight * envelope.square()).sum() / weight.sum())
     n_fitted = share / bands.cover * float((bands.n_modes * (1 - unfitted)).sum())
-    noise = noise_variance(point, 2 * point.value / max(n_data - n_fitted, LEAST_FREEDOM * n_data))
-    # A cosine edge about the cutoff, as for pixels: a sharp one would ring.
-    passed = 0.5 - 0.5 * torch.sin(0.5 * math.pi * ((bands.centres / cutoff - 1) / EDGE).clamp(-1, 1))
+    misfit = 2 * point.value / max(n_data - n_fitted, LEAST_FREEDOM * n_data)
+    noise = noise_variance(point, misfit, float(_found(bands)[bands.centres < cutoff].min()))
+    # A cosine edge: a sharp one would ring.
+    passed = 0.5 - 0.5 * torch.cos(math.pi * ((1 - bands.centres / cutoff) / EDGE).clamp(0, 1))
     prior = passed * _prior(bands, noise)
     unfitted = unfitted * noise / (bands.gain * prior + noise)
     tailoring = Tailoring(
         RadialSpectrum(bands.centres, share * bands.gain),
-        _cut(bands.centres, prior / share, (1 + EDGE) * cutoff),
+        _cut(bands.centres, prior / share, highest),
         noise,
         envelope,
     )
@@ -228,19 +230,23 @@ def tapering(region: torch.Tensor) -> torch.Tensor:
     return torch.sin(0.5 * math.pi * (depth / (0.75 * depth.max().clamp(min=1))).clamp(max=1)) ** 2
 
 
-def noise_variance(point: Point, misfit: float) -> float:
+def noise_variance(point: Point, misfit: float, weakest: float = math.inf) -> float:
     """Variance of the noise in one real datum, model errors included.
 
-    What a datum is off by is an upper limit. It falls from update to update, so that bands open when the image has
-    become good enough for them to matter. Where pairs of elements were used both ways, what differs between the
-    two is noise for certain, and the limit can be taken less strictly: much of the rest is still to be explained.
+    What a datum is off by is an upper limit, and so is what the weakest bands of the image hold: model errors that
+    no image explains raise the misfit, but do not stand in the way of one. Both fall from update to update, so that
+    bands open when the image has become good enough for them to matter. Where pairs of elements were used both
+    ways, what differs between the two is noise for certain.
 
     Args:
         point: Where the inversion stands.
         misfit: Mean square of a real datum's residual, per degree of freedom that is left.
+        weakest: Variance that the weakest bands show, if they are known.
     """
     certain = reciprocity_noise(point)
-    return misfit if certain is None else min(misfit, max(certain, UNEXPLAINED * misfit))
+    if certain is None:
+        return min(misfit, weakest)
+    return min(misfit, max(certain, min(UNEXPLAINED * misfit, weakest)))
 
 
 def reciprocity_noise(point: Point) -> float | None:
@@ -269,12 +275,16 @@ def reciprocity_noise(point: Point) -> float | None:
     return 0.5 * total / count / len(point.residuals) if count >= LEAST_PAIRS else None
 
 
+def _found(bands: BandSpectra) -> torch.Tensor:
+    """Variance of noise that would explain what each band holds, shape (band,); infinite where nothing is seen."""
+    seen = bands.gain > LEAST_GAIN * bands.gain.max()
+    return torch.where(seen, bands.energy / (bands.n_modes * bands.gain), math.inf)
+
+
 def _prior(bands: BandSpectra, noise: float) -> torch.Tensor:
     """Likeliest variance of the missing change in each band: what noise does not explain."""
-    seen = bands.gain > LEAST_GAIN * bands.gain.max()
-    gain = torch.where(seen, bands.gain, 1.0)
-    found = bands.energy / (bands.n_modes * gain)
-    return torch.where(seen, (found - noise).clamp(min=0) / gain, 0.0)
+    found = _found(bands)
+    return torch.where(found < math.inf, (found - noise).clamp(min=0) / bands.gain, 0.0)
 
 
 def _cut(centres: torch.Tensor, values: torch.Tensor, cutoff: float) -> RadialSpectrum:
