@@ -13,7 +13,7 @@ from usct.parameterization.features import (
     gaussian_features,
     tailored_features,
 )
-from usct.parameterization.network import Weights, normal, require_resolved
+from usct.parameterization.network import Weights, in_strips, normal, require_resolved
 from usct.parameterization.perceptron import Activation, PerceptronField
 from usct.parameterization.spectrum import Tailoring, tailored_spectrum
 
@@ -141,7 +141,7 @@ class FourierNetwork(PerceptronField):
 
     def evaluate(self, prepared: tuple[torch.Tensor, ...], weights: Weights) -> torch.Tensor:
         """Output of the network, shape (point,)."""
-        return self.through_layers(prepared[0] @ weights["first"], weights)
+        return in_strips(lambda f: self.through_layers(f @ weights["first"], weights), *prepared)
 
     def rates(self) -> dict[str, torch.Tensor]:
         """For Adam, whose steps ignore the size of a gradient: so that amplitudes act squared, as they should."""

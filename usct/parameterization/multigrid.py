@@ -9,7 +9,7 @@ import torch
 from usct.medium import Medium
 from usct.parameterization.features import PointCache
 from usct.parameterization.field import PointField
-from usct.parameterization.network import CACHE_BYTES, Weights, normal
+from usct.parameterization.network import CACHE_BYTES, Weights, in_strips, normal
 from usct.parameterization.perceptron import Activation, PerceptronField
 
 GRID_SPREAD = 0.1
@@ -231,7 +231,8 @@ class MultiGrid(PerceptronField):
     def evaluate(self, prepared: tuple[torch.Tensor, ...], weights: Weights) -> torch.Tensor:
         """Output of the network, shape (point,)."""
         features = self.levels.at(weights["table"], prepared[0])
-        return self.through_layers(features @ (self.levels.gain * weights["first"]), weights)
+        first = self.levels.gain * weights["first"]
+        return in_strips(lambda f: self.through_layers(f @ first, weights), features)
 
     def rates(self) -> dict[str, torch.Tensor]:
         """The grids' are much larger than the decoder's, since few points move each of their values."""
