@@ -67,13 +67,15 @@ def resolution_map(
             in regions of few widths, where that costs little.
 
     Returns:
-        Width, shape of the image [m]; NaN outside the region. Detail smaller than this is shown as if it had this
-        size.
+        Width, shape of the image [m]; NaN outside the region, and all over where nothing comes back. Detail smaller
+        than this is shown as if it had this size.
     """
     grid, region = kernels.image, kernels.region
     if distance is None:
         middle = _middle(grid, region)
         distance = DISTANCE * width(point_spread(kernels, middle, belief), grid, middle)
+        if math.isnan(distance):
+            return torch.full(grid.shape, torch.nan, dtype=torch.float64)
     pitch = max(4, round(distance / grid.spacing))
     if n_shifts is None:
         across = 2 * grid.spacing * math.sqrt(float(region.sum()) / math.pi)
