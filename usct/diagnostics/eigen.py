@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -15,6 +16,12 @@ N_BLOCK = 16
 
 N_SPARE = 8
 """Modes that are sought beyond those wanted: the last converge slowest."""
+
+LARGEST_COARSE_SHARE = 0.4
+"""Share of the cells beyond which leaving some out does not pay."""
+
+COARSE_TOLERANCE = 0.7
+"""Share of the tolerance that the first guess, on fewer cells, may use up."""
 
 FITTED_RANKS = (10, 500)
 """Ranks between which the decay of eigenvalues is fitted, where there are as many."""
@@ -48,14 +55,17 @@ def top_eigenpairs(
 ) -> Eigenpairs:
     """The largest eigenvalues of the wave tangent kernel and their modes, by block Lanczos.
 
+    Large kernels are searched on a quarter of the cells first, which is nearly right for the strongest modes, since
+    they are smooth. What comes out is where the search with all cells starts; its residuals are exact.
+
     Args:
         kernels: Of a stage, or of one frequency.
         k: Number of pairs, at most the number of data or of parameters; fewer come if there are no more.
         seed: Of the first vectors.
         tolerance: Largest norm of a pair's residual, |K K^T u - value u|, as a share of the largest value. Values
             themselves are usually far better, by about its square over their distance to the rest.
-        max_products: Most vectors that K or K^T may be applied to; eight for each pair by default. What is
-            reached by then is returned, with its errors.
+        max_products: Most vectors that K or K^T may be applied to, those on fewer cells counted by their share; six
+            for each pair by default. What is reached by then is returned, with its errors.
         report: Told the largest norm of a residual so far as a share of the largest value.
 
     Returns:
@@ -66,31 +76,34 @@ def top_eigenpairs(
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
-    on_data = kernels.n_data <= kernels.n_parameters
-    forward, backward = _products(kernels)
     size, other = sorted((kernels.n_data, kernels.n_parameters))
-    k = min(k, size)
-    wanted = min(k + N_SPARE, size)
-    generator = torch.Generator().manual_seed(seed)
+    k, wanted = min(k, size), min(k + N_SPARE, size)
+    n_left, dim = max_products or 6 * wanted, max(3 * wanted, wanted + 4 * N_BLOCK)
+    random = torch.randn(N_BLOCK, other, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    share = kernels.coarse_share
     with single_threaded_blas():
-        start = backward(torch.randn(N_BLOCK, other, generator=generator, dtype=torch.float64))
-        most = max_products or 8 * wanted
-        dim = max(3 * wanted, wanted + 4 * N_BLOCK)
-        search = largest(forward, backward, start, k, N_BLOCK, tolerance, most, dim, report)
+        coarse = share <= LARGEST_COARSE_SHARE
+        start = _products(kernels, coarse)[1](random)
+        if coarse:
+            enough, most = COARSE_TOLERANCE * tolerance, int(0.5 * n_left / share)
+            guess = largest(*_products(kernels, True), start, k, N_BLOCK, enough, most, dim, report)
+            start, n_left = guess.restricted(wanted).basis, n_left - int(share * guess.n_products)
+            del guess
+        search = largest(*_products(kernels), start, k, N_BLOCK, tolerance, n_left, dim, report)
     errors = torch.linalg.vector_norm(search.residuals(k), dim=1)
     search = search.restricted(k)
     values = search.values.clamp(min=0)
     scale = torch.where(values > 0, values.clamp(min=1e-300).rsqrt(), 0)
     images = scale[:, None] * search.images
+    on_data = kernels.n_data <= kernels.n_parameters
     modes = (search.basis, images) if on_data else (images, search.basis)
     return Eigenpairs(values, *modes, errors)
 
 
-def _products(kernels: TangentKernels) -> tuple[Products, Products]:
+def _products(kernels: TangentKernels, coarse: bool = False) -> tuple[Products, Products]:
     """An operator from the smaller of both spaces to the other, and its transpose."""
-    if kernels.n_data <= kernels.n_parameters:
-        return kernels.adjoint_all, kernels.apply_all
-    return kernels.apply_all, kernels.adjoint_all
+    apply, adjoint = partial(kernels.apply_all, coarse=coarse), partial(kernels.adjoint_all, coarse=coarse)
+    return (adjoint, apply) if kernels.n_data <= kernels.n_parameters else (apply, adjoint)
 
 
 @dataclass(frozen=True)

@@ -66,8 +66,9 @@ class Search:
     def restricted(self, k: int) -> "Search":
         """The subspace of the first Ritz vectors."""
         mixing = self.mixing[:, :k].T
-        rotated = (mixing @ part for part in (self.basis, self.images, self.products))
-        return Search(*rotated, self.values[:k], torch.eye(len(mixing), dtype=torch.float64), self.n_products)
+        basis, images, products = (mixing @ part for part in (self.basis, self.images, self.products))
+        alone = torch.eye(len(mixing), dtype=torch.float64)
+        return Search(basis, images, products, self.values[:k], alone, self.n_products)
 
 
 def largest(
