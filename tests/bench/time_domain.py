@@ -60,7 +60,7 @@ class Case:
 
     def array(self, n_elements: int) -> TransducerArray:
         """A ring of which the first elements send."""
-        ring = TransducerArray.ring(n_elements, 0.42 * self.n * SPACING)
+        ring = TransducerArray.ring(n_elements, 0.42 * (self.n - 2 * ZONE) * SPACING)
         index = torch.arange(n_elements)
         return TransducerArray(ring.positions, index[: self.n_shots], index)
 
