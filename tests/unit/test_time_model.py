@@ -99,7 +99,7 @@ def test_gradient_of_a_misfit_follows_from_backward(part):
 
 @pytest.mark.parametrize("n_dims", [2, 3])
 def test_adjoint(n_dims):
-    model = model_of(n_dims, duration=1e-5)
+    model = model_of(n_dims, duration=1e-6, time_step=2.2e-7)
     region = model.grid.disc(4e-3)
     linearized = model.linearize(rough_medium(model.grid), 250e3, region)
     assert len(linearized.cells) == int(region.sum())
@@ -116,21 +116,20 @@ def test_the_region_is_a_part_of_the_whole():
 
 
 def test_three_dimensions_have_exact_derivatives():
-    model = model_of(3, duration=6e-5, damping=1.5e5, time_step=2.2e-7)
-    medium = rough_medium(model.grid, "dense")
-    direction = random_like(model.grid.shape, 9, False)
-    linearized = model.linearize(medium, 250e3)
+    model = model_of(3, duration=4e-5, damping=2e5, time_step=2.2e-7)
+    medium, region = rough_medium(model.grid, "dense"), model.grid.disc(4e-3)
+    direction = torch.where(region, random_like(model.grid.shape, 9, False), 0.0)
+    linearized = model.linearize(medium, 250e3, region)
     assert linearized.residual < 1e-4
     speed, step = medium.sound_speed, 0.5
 
     def predict(speed):
         return model(replace(medium, sound_speed=speed), torch.tensor([250e3], dtype=torch.float64))[0]
 
-    change = -2 * direction / speed**3
-    padded = torch.nn.functional.pad(change[None, None], (16,) * 6, mode="replicate").reshape(-1)
+    change = (-2 * direction / speed**3)[region]
     central = (predict(speed + step * direction) - predict(speed - step * direction)) / (2 * step)
     # Central differences and the end of the record leave a few parts in a hundred thousand.
-    assert relative_error(linearized.apply(padded), central) < 1e-4
+    assert relative_error(linearized.apply(change), central) < 1e-4
 
 
 def test_what_a_short_record_cuts_off_is_told():
