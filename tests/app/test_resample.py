@@ -72,6 +72,19 @@ def loaded(path: Path) -> Reconstruction:
     return thing
 
 
+def test_progress_is_told_where_there_is_more_than_a_moment_of_work(
+    result_file, tmp_path, capsys, monkeypatch
+):
+    words = ("resample", result_file, "--spacing", "0.5mm", "-o", tmp_path / "fine.h5")
+    assert run(*words) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("usct.parameterization.catalogue._STRIP", 500)
+    assert run(*words) == 0
+    assert capsys.readouterr().err == "usct: Sampling the trained field\n"
+    assert run(*words, "--quiet") == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_a_network_is_evaluated_at_the_new_points(result_file, tmp_path, capsys):
     assert run("resample", result_file, "--spacing", "0.25mm", "-o", tmp_path / "fine.h5") == 0
     told = capsys.readouterr().out

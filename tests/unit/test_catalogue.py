@@ -219,7 +219,10 @@ def test_a_large_grid_is_sampled_in_strips(make, monkeypatch):
         whole = original(FINER)
     for most in (10, 200, 1000):
         monkeypatch.setattr("usct.parameterization.catalogue._STRIP", most)
-        strips = sampled(original, FINER)
+        shares: list[float] = []
+        strips = sampled(original, FINER, shares.append)
+        assert shares == sorted(set(shares))
+        assert shares[0] == 0
         assert strips.grid == FINER
         # A strip's own origin is rounded, so its points lie off by the last bit of their coordinates.
         assert torch.allclose(strips.sound_speed, whole.sound_speed, rtol=1e-9, atol=0)

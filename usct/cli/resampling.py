@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ import typer
 from usct.cli.judging import ResultFile
 from usct.cli.making import Quiet
 from usct.cli.paths import load_result, prepare_hdf5, prepare_output
+from usct.cli.progress import Narrator
 from usct.errors import InputError
 from usct.units import MILLIMETRE
 
@@ -58,7 +60,10 @@ def resample(
     prepare_hdf5(output, result_file)
     prepare_output(figure, result_file)
     result = load_result(result_file)
-    made, how = resampled(result, distance, result_file)
+    with Narrator(quiet) as narrator:
+        made, how = resampled(
+            result, distance, result_file, lambda share: narrator.step(share, "Sampling the trained field")
+        )
     io.save(made, output)
     atomic.write_bytes(figure, png(reconstruction_figure(made, None, output.name)))
     if not quiet:
@@ -87,13 +92,19 @@ def parse_length(text: str) -> float:
     return length
 
 
-def resampled(result: "Reconstruction", spacing: float, result_file: Path) -> tuple["Reconstruction", str]:
+def resampled(
+    result: "Reconstruction",
+    spacing: float,
+    result_file: Path,
+    on_progress: Callable[[float], None] | None = None,
+) -> tuple["Reconstruction", str]:
     """The same result on a grid of another spacing, and how its image was made, for people.
 
     Args:
         result: The result.
         spacing: Distance between cells [m].
         result_file: Its file, for the provenance and the errors' sentences.
+        on_progress: Called with the share that is done, where a field takes more than a moment.
 
     Raises:
         InputError: If the grid would be too large or too small, or the field is not usable.
@@ -108,7 +119,7 @@ def resampled(result: "Reconstruction", spacing: float, result_file: Path) -> tu
             f"{result_file}: the field has {extent.n_dims} axes and the image {old.n_dims}; reconstruct again."
         )
     grid = spanning(extent, spacing)
-    medium, how = _sampled(result, grid, result_file)
+    medium, how = _sampled(result, grid, result_file, on_progress)
     region = interpolate(result.region.double(), old, grid) > 0.5
     note = f"{spacing / MILLIMETRE:.6g} mm from {result_file.name}, {how}"
     made = dataclasses.replace(
@@ -158,7 +169,12 @@ def _least(widths: list[float]) -> float:
     return spacing
 
 
-def _sampled(result: "Reconstruction", grid: "Grid", result_file: Path) -> tuple["Medium", str]:
+def _sampled(
+    result: "Reconstruction",
+    grid: "Grid",
+    result_file: Path,
+    on_progress: Callable[[float], None] | None,
+) -> tuple["Medium", str]:
     """The image on a grid, and how it was made."""
     interpolated = result.medium.resampled(grid)
     field = result.field
@@ -167,7 +183,7 @@ def _sampled(result: "Reconstruction", grid: "Grid", result_file: Path) -> tuple
     from usct.parameterization.catalogue import restored, sampled
 
     try:
-        speed = sampled(restored(field), grid).sound_speed
+        speed = sampled(restored(field), grid, on_progress).sound_speed
     except ValueError as error:
         raise InputError(f"{result_file}: {str(error).rstrip('.')}.") from error
     medium = dataclasses.replace(interpolated, sound_speed=speed)

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
@@ -104,8 +105,15 @@ def restored(field: TrainedField) -> Parameterization:
 
 
 @torch.no_grad()
-def sampled(parameterization: Parameterization, grid: Grid) -> Medium:
+def sampled(
+    parameterization: Parameterization, grid: Grid, on_progress: Callable[[float], None] | None = None
+) -> Medium:
     """The sound speed on a grid of any size, evaluated in strips of rows so that memory stays small.
+
+    Args:
+        parameterization: The field.
+        grid: Where it is wanted.
+        on_progress: Called before each strip, where there is more than one, with the share that is done.
 
     Raises:
         ValueError: If the field gives values that are no sound speed.
@@ -119,6 +127,8 @@ def sampled(parameterization: Parameterization, grid: Grid) -> Medium:
     ends = [n_rows * n // n_strips for n in range(n_strips + 1)]
     strips = []
     for first, end in zip(ends[:-1], ends[1:], strict=True):
+        if on_progress is not None:
+            on_progress(first / n_rows)
         origin = (grid.origin[0] + first * grid.spacing, *grid.origin[1:])
         strip = Grid((end - first, *grid.shape[1:]), grid.spacing, origin)
         strips.append(parameterization(strip).sound_speed.cpu())
