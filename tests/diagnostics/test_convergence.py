@@ -23,7 +23,7 @@ from usct.inversion.objective import Objective, Point
 from usct.inversion.optimizers import GaussNewton
 from usct.misfit.spectra import LeastSquares
 
-N_STEPS = 6
+N_STEPS = 5
 Away = Callable[[str, float], TangentKernels]
 
 

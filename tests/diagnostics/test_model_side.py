@@ -54,13 +54,13 @@ def test_places_outside_the_region_have_no_row(tailored):
 
 def test_modes_are_singular_images_of_largest_value_one(tailored):
     """Each mode's image is Theta J^T of its data mode, which is how a step answers it."""
-    pairs = top_eigenpairs(tailored.kernels, 5, tolerance=1e-8)
+    pairs = top_eigenpairs(tailored.kernels, 5, tolerance=1e-3)
     images = mode_images(tailored.kernels, pairs)
     assert torch.allclose(images.flatten(1).abs().amax(dim=1), torch.ones(5).double())
     for image, mode in zip(images, pairs.data_modes, strict=True):
         expected = tailored.image(tailored.tangent @ (tailored.jacobian.T @ mode))
         cosine = float((image * expected).sum() / image.norm() / expected.norm())
-        assert abs(cosine) > 1 - 1e-6
+        assert abs(cosine) > 1 - 1e-4
 
 
 def test_sensitivity_lies_on_the_line_between_the_elements(pixels, tailored):

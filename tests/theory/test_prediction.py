@@ -77,8 +77,10 @@ class Modes:
 
     @classmethod
     def of(cls, kernel: torch.Tensor, jacobian: torch.Tensor) -> "Modes":
-        values, vectors = torch.linalg.eigh(jacobian @ kernel @ jacobian.T)
-        return cls(values.flip(0).clamp(min=0), vectors.flip(1))
+        # Only what the image can make decays, and it has fewer cells than there are data.
+        basis, rest = torch.linalg.qr(jacobian)
+        values, vectors = torch.linalg.eigh(rest @ kernel @ rest.T)
+        return cls(values.flip(0).clamp(min=0), basis @ vectors.flip(1))
 
     def decades(self, residuals: torch.Tensor, share: float) -> float:
         """Median of |log10 measured - log10 predicted| over the modes of most energy and all steps."""
@@ -331,17 +333,23 @@ def prior_covariance(ring: Ring, spectrum: RadialSpectrum) -> torch.Tensor:
     return Tangent(TailoredGrid(ring.water, ring.region, BOUNDS, spectrum), ring).kernel()
 
 
-def oracle(probed: Linearized, data: torch.Tensor, truth: torch.Tensor) -> float:
-    """Least error of any of twenty-one priors with any weight of the noise, chosen by looking at the truth."""
-    ring, gradient, errors = probed.ring, probed.jacobian.T @ data, []
+@pytest.fixture(scope="module")
+def bank(small) -> list[torch.Tensor]:
+    """Twenty-one prior covariances: smooth ones, and those that undo the ring's symbol."""
+    ring = small.ring
     spectra = [tailored_spectrum(ring.wave, b, c) for b in (0.0, 0.5, 1.0) for c in (0.1, 0.2, 0.35, 0.5)]
     wavenumbers = torch.linspace(0, 1.8 * ring.wave, 200, dtype=torch.float64)
     for corner in (0.05, 0.15, 0.4):
         for power in (1.0, 1.5, 2.0):
             values = (1 + (wavenumbers / (2 * ring.wave * corner)) ** 2) ** -power
             spectra.append(RadialSpectrum(wavenumbers, values))
-    for spectrum in spectra:
-        kernel = prior_covariance(ring, spectrum)
+    return [prior_covariance(ring, spectrum) for spectrum in spectra]
+
+
+def oracle(probed: Linearized, bank: list[torch.Tensor], data: torch.Tensor, truth: torch.Tensor) -> float:
+    """Least error by any of the priors with any weight of the noise, chosen by looking at the truth."""
+    gradient, errors = probed.jacobian.T @ data, []
+    for kernel in bank:
         curvature = probed.hessian @ kernel
         level = float(curvature.trace()) / len(kernel) * torch.eye(len(kernel), dtype=torch.float64)
         for ratio in 10.0 ** torch.arange(-5, 0.1, 0.5, dtype=torch.float64):
@@ -351,7 +359,7 @@ def oracle(probed: Linearized, data: torch.Tensor, truth: torch.Tensor) -> float
 
 
 @pytest.mark.parametrize(("loudness", "bound"), [(0.02, 1.10), (0.2, 1.05), (0.6, 1.15)])
-def test_what_the_data_choose_is_nearly_what_the_truth_would(small, loudness, bound):
+def test_what_the_data_choose_is_nearly_what_the_truth_would(small, bank, loudness, bound):
     """Check 13, two steps with the kernel tailored to the data alone, against the best of a bank of kernels.
 
     The theory asks for 5 %. Measured over three draws of the noise: 4 to 7 % above the oracle at 2 % noise, 0 to
@@ -370,7 +378,7 @@ def test_what_the_data_choose_is_nearly_what_the_truth_would(small, loudness, bo
         at = seen(small, ring.pixels(), rest)
         found, unfitted = measure(at, ring.image, region, everywhere, 1.8 * ring.wave, seed, unfitted)
         image = image + most_probable(small, found, rest)
-    error, least = float((image - truth).norm() / truth.norm()), oracle(small, data, truth)
+    error, least = float((image - truth).norm() / truth.norm()), oracle(small, bank, data, truth)
     assert least < 0.3
     assert error < bound * least, (error, least)
 
