@@ -165,6 +165,11 @@ def test_labels_keep_apart_inside_the_axes(wanted):
     )
 
 
+def test_labels_of_lines_that_end_together_stand_about_their_end():
+    assert comparison_curves.spread([0.5, 0.5, 0.5, 0.9], 0.1) == pytest.approx([0.4, 0.5, 0.6, 0.9])
+    assert comparison_curves.spread([0.0, 0.02], 0.1) == pytest.approx([0.0, 0.1])
+
+
 def test_close_ups_show_the_lesion_and_its_local_error():
     figure = comparison_figures.close_ups_figure(three())
     assert titles(figure) == ["Truth", "pixel", "tailored", "siren:adam"]

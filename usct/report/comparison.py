@@ -96,8 +96,8 @@ def write_comparison(
 def heading(comparison: Comparison) -> str:
     """What was compared, in a line."""
     count = len(comparison.trials)
-    noun = "representation" if count == 1 else "representations"
-    return f"{count} {noun} of one scan" + (f": {comparison.scan}" if comparison.scan else "")
+    ways = "One way" if count == 1 else f"{count} ways"
+    return f"{ways} to represent the image of one scan" + (f": {comparison.scan}" if comparison.scan else "")
 
 
 def premise(comparison: Comparison) -> str:

@@ -3,8 +3,10 @@
 import math
 from collections.abc import Sequence
 from itertools import groupby
+from statistics import fmean
 
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import SubFigure
 from matplotlib.ticker import MaxNLocator
 
@@ -12,7 +14,7 @@ from usct.evaluation.trials import Comparison
 from usct.report.drawing import FAINT, INK, make_logarithmic, tidy
 
 # Colours of Okabe and Ito, which people with colour-blindness tell apart; the dashes differ as well.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#8C8C8C")
 _DASHES: tuple[tuple[int, tuple[float, ...]], ...] = (
     (0, ()),
     (0, (5, 1.6)),
@@ -25,6 +27,8 @@ _DASHES: tuple[tuple[int, tuple[float, ...]], ...] = (
 )
 
 _LABEL_GAP = 0.062
+_LABEL_SHADE = 0.7
+"""Names take this share of their line's brightness, so that yellow and light blue can be read."""
 
 
 def draw_curves(figure: SubFigure, comparison: Comparison) -> None:
@@ -118,19 +122,23 @@ def label_ends(ax: Axes, lines: Sequence[tuple[int, str, float, float]]) -> None
             textcoords="axes fraction",
             va="center",
             fontsize=8,
-            color=colour,
+            color=[_LABEL_SHADE * part for part in to_rgb(colour)],
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "alpha": 0.35, "shrinkB": 2},
         )
 
 
 def spread(wanted: Sequence[float], gap: float) -> list[float]:
-    """Heights as near to those wanted as a gap between any two, and the top of the axes, allow."""
+    """Heights as near to those wanted as a gap between any two, and the ends of the axes, allow."""
     order = sorted(range(len(wanted)), key=wanted.__getitem__)
+    # Less the gaps below them, names that would overlap form blocks, each at the mean of what its members want.
+    blocks: list[list[float]] = []
+    for rank, index in enumerate(order):
+        blocks.append([wanted[index] - rank * gap])
+        while len(blocks) > 1 and fmean(blocks[-2]) > fmean(blocks[-1]):
+            blocks[-2:] = [blocks[-2] + blocks[-1]]
+    heights = [fmean(block) for block in blocks for _ in block]
+    highest = 1 - (len(wanted) - 1) * gap
     placed = [0.0] * len(wanted)
-    floor, ceiling = -math.inf, 1.0
-    for index in order:
-        placed[index] = floor = max(wanted[index], floor + gap)
-    for index in reversed(order):
-        placed[index] = min(placed[index], ceiling)
-        ceiling = placed[index] - gap
+    for rank, index in enumerate(order):
+        placed[index] = min(max(heights[rank], 0.0), highest) + rank * gap
     return placed

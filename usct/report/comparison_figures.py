@@ -100,7 +100,11 @@ def _close_ups_height(comparison: Comparison) -> float:
 
 def _close_ups_title(comparison: Comparison) -> str:
     outlined = any(spot.outline is not None for spot in comparison.spots)
-    return "Close-ups of lesions, outlined where they truly are" if outlined else "Close-ups"
+    return (
+        "Close-ups of lesions, outlined where they truly are, in the grey window above"
+        if outlined
+        else "Close-ups"
+    )
 
 
 def _imaged(comparison: Comparison) -> list[Trial]:
@@ -195,10 +199,9 @@ def _draw_close_ups(figure: SubFigure, comparison: Comparison) -> None:
         *((_broken(t.name), t.medium) for t in trials if t.medium is not None),
     ]
     axes = figure.subplots(max(1, len(comparison.spots)), len(columns), squeeze=False)
-    shown = None
     for row, spot in zip(axes, comparison.spots, strict=True):
         for ax, (name, medium) in zip(row, columns, strict=True):
-            shown = show(ax, medium.sound_speed, medium.grid, _window(comparison))
+            show(ax, medium.sound_speed, medium.grid, _window(comparison))
             _frame(ax, spot, comparison.truth)
             if ax in axes[0]:
                 ax.set_title(name, color=INK, fontsize=9.5)
@@ -208,8 +211,6 @@ def _draw_close_ups(figure: SubFigure, comparison: Comparison) -> None:
         row[0].set_ylabel(
             f"{spot.name}\n{2 * spot.half_width / MILLIMETRE:.0f} mm wide", fontsize=9, color=INK
         )
-    if shown is not None:
-        add_upright_bar(figure, shown, axes.ravel().tolist(), "Sound speed [m/s]")
 
 
 def _frame(ax: Axes, spot: Spot, truth: Medium) -> None:
