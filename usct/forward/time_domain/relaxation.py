@@ -20,7 +20,7 @@ from scipy.optimize import least_squares
 from usct.forward.time_domain.stencil import scheme_frequency
 
 LARGEST_FIT_ERROR = 0.02
-_MOST_MECHANISMS = 4
+MOST_MECHANISMS = 3
 _N_FITTED = 40
 
 
@@ -81,7 +81,7 @@ def fit_relaxation(power: float, band: tuple[float, float], step: float) -> Rela
     frequencies = np.geomspace(low, high, _N_FITTED)
     wanted = (frequencies / math.sqrt(low * high)) ** (power - 1)
     best = None
-    for n in range(1, _MOST_MECHANISMS + 1):
+    for n in range(1, MOST_MECHANISMS + 1):
         found = _fit(n, frequencies, wanted, step)
         best = found if best is None or found.fit_error < best.fit_error else best
         if best.fit_error <= 0.5 * LARGEST_FIT_ERROR:

@@ -140,35 +140,29 @@ def finish_dense(new, row, total, gain, keep, w):  # type: ignore[no-untyped-def
 
 @compiled
 def finish_lossy(  # type: ignore[no-untyped-def] # compiled
-    new, row, total, gain, keep, past, feed, memories, mechanisms, z, y, change, w
+    new, row, total, gain, keep, feed, memory_1, memory_2, memory_3, mechanisms, change, w
 ):
-    """New row of a lossy medium, and its memories; `change` is room for a row."""
-    for x in range(len(change)):
-        change[x] = new[x] - new[x]
-    for m in range(len(mechanisms)):
-        _collect(change, memories[m, z, y], mechanisms[m, 2])
-    _finish_lossy(new, row, total, gain, keep, past, feed, change, w)
-    for m in range(len(mechanisms)):
-        _remember(memories[m, z, y], change, mechanisms[m, 0], mechanisms[m, 1])
+    """New row of a lossy medium, and its three memories; `change` is room for a row.
 
-
-@compiled
-def _collect(out, memory, weight):  # type: ignore[no-untyped-def] # compiled
-    for x in range(len(out)):
-        out[x] += weight * memory[x]
-
-
-@compiled
-def _finish_lossy(new, row, total, gain, keep, past, feed, change, w):  # type: ignore[no-untyped-def] # compiled
+    Many short loops: with more arrays in one, the compiler does not vectorise it.
+    """
     w0, w1, w2, w3, w4 = w[0], w[1], w[2], w[3], w[4]
+    k1, k2, k3 = mechanisms[0, 2], mechanisms[1, 2], mechanisms[2, 2]
+    for x in range(len(change)):
+        change[x] = k1 * memory_1[x] + k2 * memory_2[x] + k3 * memory_3[x]
     for x in range(len(total)):
         sides = w1 * (row[x + 3] + row[x + 5]) + w2 * (row[x + 2] + row[x + 6])
         along = w0 * row[x + 4] + sides + w3 * (row[x + 1] + row[x + 7]) + w4 * (row[x] + row[x + 8])
         total[x] = keep[x] * row[x + 4] + gain[x] * (total[x] + along) + feed[x] * change[x]
+    # The weight of the last field, (1 - G) / (1 + G), follows from kappa / (1 + G).
+    instant = mechanisms[0, 3]
     for x in range(len(total)):
         last = new[x]
-        new[x] = total[x] - past[x] * last
+        new[x] = total[x] - last + instant * feed[x] * last
         change[x] = new[x] - last
+    _remember(memory_1, change, mechanisms[0, 0], mechanisms[0, 1])
+    _remember(memory_2, change, mechanisms[1, 0], mechanisms[1, 1])
+    _remember(memory_3, change, mechanisms[2, 0], mechanisms[2, 1])
 
 
 @compiled

@@ -14,7 +14,7 @@ from usct.forward.time_domain import reference
 from usct.forward.time_domain.elements import Faces, sample_band
 from usct.forward.time_domain.layers import ZONE, layer
 from usct.forward.time_domain.pulse import Drive, transform_kernel
-from usct.forward.time_domain.relaxation import Relaxation, fit_relaxation
+from usct.forward.time_domain.relaxation import MOST_MECHANISMS, Relaxation, fit_relaxation
 from usct.forward.time_domain.scheme import Scheme, assemble
 from usct.forward.time_domain.shots import Records, Shots
 from usct.forward.time_domain.stencil import (
@@ -186,7 +186,7 @@ class Simulation:
     def memory_of(grid: Grid, medium: Medium, n_threads: int) -> float:
         """Memory that maps on a grid and the fields of so many shots at once take in single precision [bytes]."""
         padded = grid.padded(ZONE)
-        mechanisms = 0 if medium.attenuation is None else 2
+        mechanisms = 0 if medium.attenuation is None else MOST_MECHANISMS
         maps = 1 + (medium.density is not None) + 3 * (mechanisms > 0)
         layers = sum(2 * 3 * ZONE / n for n in padded.shape)
         # The maps exist in double precision first, about twice over while they are made.

@@ -15,7 +15,8 @@ def run(medium, layers, state, sources, ears, listening, runs, transform, tape):
     """Run a shot or a part of one; returns the sum of the 2-norms of the last two fields.
 
     Args:
-        medium: Stencil weights, gain, keep, past, feed, mechanisms (decay, gain, feed back), and the kind.
+        medium: Stencil weights, gain, keep, feed, three mechanisms (decay, gain, feed back, and twice the
+            instant share of all) or none, and the kind.
         layers: First-difference weights; for the axes z, y and x, memories and then losses at both ends, each of
             shape (2, 2 ZONE).
         state: Field and last field with halo; slopes and bends for z and y; both for x (see `rows.strip`);
@@ -29,7 +30,7 @@ def run(medium, layers, state, sources, ears, listening, runs, transform, tape):
             first, 0 for nothing; rows (time, cell); sums (cell,).
     """
     u, v, slope_z, bend_z, slope_y, bend_y, strips, memories = state
-    weights, gain, keep, past, feed, mechanisms, kind = medium
+    weights, gain, keep, feed, mechanisms, kind = medium
     first, layer_z, layer_y, layer_x = layers
     signals = sources[2]
     for n in range(signals.shape[1]):
@@ -40,7 +41,7 @@ def run(medium, layers, state, sources, ears, listening, runs, transform, tape):
             _tape(u.reshape(-1), runs, tape, n)
         _advance_layers(u, weights, first, layer_z, layer_y, layer_x, slope_z, slope_y, strips)
         _advance(
-            u, v, weights, gain, keep, past, feed, mechanisms, kind,
+            u, v, weights, gain, keep, feed, mechanisms, kind,
             first, layer_z, layer_y,
             slope_z, bend_z, slope_y, bend_y, strips, memories,
         )  # fmt: skip
@@ -139,7 +140,7 @@ def _advance_layers(  # type: ignore[no-untyped-def] # compiled
 
 @compiled
 def _advance(  # type: ignore[no-untyped-def] # compiled
-    u, v, weights, gain, keep, past, feed, mechanisms, kind,
+    u, v, weights, gain, keep, feed, mechanisms, kind,
     first, layer_z, layer_y,
     slope_z, bend_z, slope_y, bend_y, strips, memories,
 ):  # fmt: skip
@@ -175,8 +176,8 @@ def _advance(  # type: ignore[no-untyped-def] # compiled
                 rows.finish_dense(new, row, total, gain[z, y], keep[z, y], weights)
             else:
                 rows.finish_lossy(
-                    new, row, total, gain[z, y], keep[z, y], past[z, y], feed[z, y], memories, mechanisms, z, y,
-                    other, weights,
+                    new, row, total, gain[z, y], keep[z, y], feed[z, y],
+                    memories[0, z, y], memories[1, z, y], memories[2, z, y], mechanisms, other, weights,
                 )  # fmt: skip
 
 

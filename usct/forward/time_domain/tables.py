@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from usct.forward.time_domain.layers import ZONE, Layer
+from usct.forward.time_domain.relaxation import MOST_MECHANISMS
 from usct.forward.time_domain.rows import HALO, STRIP
 from usct.forward.time_domain.scheme import Scheme
 from usct.forward.time_domain.stencil import FIRST
@@ -55,7 +56,7 @@ class Tables:
             (nz if is_volume else 0, 2, ZONE + 4, nx),
             (nz if is_volume else 0, 2, ZONE, nx),
             (nz, ny, 2, STRIP),
-            (len(self.medium[5]), nz, ny, nx),
+            (len(self.medium[4]), nz, ny, nx),
         )
         return tuple(np.zeros(shape, dtype=self.real) for shape in shapes)
 
@@ -97,15 +98,18 @@ def _medium(scheme: Scheme, real: type) -> tuple[Any, ...]:
             return np.empty((0, 0, 0), dtype=real)
         return np.ascontiguousarray(values.detach().numpy().astype(real).reshape(shape))
 
-    maps = tuple(placed(m) for m in (scheme.gain, scheme.keep, scheme.past, scheme.feed))
+    maps = tuple(placed(m) for m in (scheme.gain, scheme.keep, scheme.feed))
     relaxation = scheme.relaxation
-    mechanisms: np.ndarray = np.empty((0, 3), dtype=real)
+    mechanisms: np.ndarray = np.empty((0, 4), dtype=real)
     kind = UNIFORM if scheme.keep is None else DENSE
     if relaxation is not None:
         kind = LOSSY
-        back = [k * (1 - e) for k, e in zip(relaxation.weights, relaxation.decays, strict=True)]
-        mechanisms = np.array([relaxation.decays, relaxation.gains, back]).T.astype(real)
-    return np.array(scheme.stencil.weights, dtype=real), *maps, np.ascontiguousarray(mechanisms), kind
+        mechanisms = np.zeros((MOST_MECHANISMS, 4), dtype=real)
+        own = zip(relaxation.decays, relaxation.gains, relaxation.weights, strict=True)
+        for number, (decay, gain, weight) in enumerate(own):
+            mechanisms[number, :3] = decay, gain, weight * (1 - decay)
+        mechanisms[:, 3] = 2 * relaxation.instant
+    return np.array(scheme.stencil.weights, dtype=real), *maps, mechanisms, kind
 
 
 def _layers(scheme: Scheme, real: type) -> tuple[np.ndarray, ...]:
