@@ -29,6 +29,10 @@ LEAST_FREEDOM = 0.05
 EDGE = 0.1
 """Width of the cutoff's edge, as a share of the cutoff."""
 
+TRUST = 0.15
+"""Width of the wavenumbers to be trusted, as a share of the cutoff, while nothing of the data is explained yet; it is
+inverse to the share of the amplitude that is left."""
+
 LEAST_PAIRS = 100
 """Pairs of elements used both ways that are needed to tell the noise."""
 
@@ -146,6 +150,9 @@ def measure(
     noise = noise_variance(point, misfit, float(_found(bands)[bands.centres < cutoff].min()))
     # A cosine edge: a sharp one would ring.
     passed = 0.5 - 0.5 * torch.cos(math.pi * ((1 - bands.centres / cutoff) / EDGE).clamp(0, 1))
+    # As long as waves are off by much, they are about to skip cycles, and only the coarse part of a step can be right.
+    reach = TRUST * cutoff / math.sqrt(max(2 * point.value, 1e-30))
+    passed = passed * torch.exp(-0.5 * (bands.centres / reach).square())
     prior = passed * _prior(bands, noise)
     unfitted = unfitted * noise / (bands.gain * prior + noise)
     tailoring = Tailoring(
