@@ -334,26 +334,37 @@ def prior_covariance(ring: Ring, spectrum: RadialSpectrum) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def bank(small) -> list[torch.Tensor]:
-    """Twenty-one prior covariances: smooth ones, and those that undo the ring's symbol."""
-    ring = small.ring
+def bank(small) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Twenty-one priors, smooth ones and those that undo the ring's symbol, by eigenvalues l and images B.
+
+    The estimate of a prior S for data d is S (H S + r)^-1 J^T d = B (l + r)^-1 B^T J^T d.
+    """
+    ring, made = small.ring, []
     spectra = [tailored_spectrum(ring.wave, b, c) for b in (0.0, 0.5, 1.0) for c in (0.1, 0.2, 0.35, 0.5)]
     wavenumbers = torch.linspace(0, 1.8 * ring.wave, 200, dtype=torch.float64)
     for corner in (0.05, 0.15, 0.4):
         for power in (1.0, 1.5, 2.0):
             values = (1 + (wavenumbers / (2 * ring.wave * corner)) ** 2) ** -power
             spectra.append(RadialSpectrum(wavenumbers, values))
-    return [prior_covariance(ring, spectrum) for spectrum in spectra]
+    for spectrum in spectra:
+        variances, vectors = torch.linalg.eigh(prior_covariance(ring, spectrum))
+        root = vectors * variances.clamp(min=0).sqrt()
+        values, vectors = torch.linalg.eigh(root.T @ small.hessian @ root)
+        made.append((values.clamp(min=0), root @ vectors))
+    return made
 
 
-def oracle(probed: Linearized, bank: list[torch.Tensor], data: torch.Tensor, truth: torch.Tensor) -> float:
+def oracle(
+    probed: Linearized,
+    bank: list[tuple[torch.Tensor, torch.Tensor]],
+    data: torch.Tensor,
+    truth: torch.Tensor,
+) -> float:
     """Least error by any of the priors with any weight of the noise, chosen by looking at the truth."""
     gradient, errors = probed.jacobian.T @ data, []
-    for kernel in bank:
-        curvature = probed.hessian @ kernel
-        level = float(curvature.trace()) / len(kernel) * torch.eye(len(kernel), dtype=torch.float64)
-        for ratio in 10.0 ** torch.arange(-5, 0.1, 0.5, dtype=torch.float64):
-            image = kernel @ torch.linalg.solve(curvature + ratio * level, gradient)
+    for values, images in bank:
+        for ratio in values.mean() * 10.0 ** torch.arange(-5, 0.6, 0.25, dtype=torch.float64):
+            image = images @ ((images.T @ gradient) / (values + ratio))
             errors.append(float((image - truth).norm() / truth.norm()))
     return min(errors)
 
