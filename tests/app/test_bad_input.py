@@ -166,7 +166,16 @@ def test_resuming_with_other_settings_is_refused(folder, capsys, monkeypatch):
     def interrupt(self, iterate):  # noqa: ARG001
         raise KeyboardInterrupt
 
-    words = ("reconstruct", "scan.h5", "-o", "new.h5", "--set", "schedule.inner_iterations=1")
+    words = (
+        "reconstruct",
+        "scan.h5",
+        "-o",
+        "new.h5",
+        "--set",
+        "schedule.inner_iterations=1",
+        "--set",
+        "start.disc=false",
+    )
     with monkeypatch.context() as patched:
         patched.setattr(Narrator, "iterate", interrupt)
         assert run(*words) == 130

@@ -12,6 +12,7 @@ import torch
 
 from usct.acquisition import Spectra, TransducerArray
 from usct.forward.analytic import cylinder_field
+from usct.forward.parallel import single_threaded_blas
 from usct.grid import Grid
 from usct.medium import Medium
 from usct.misfit.spectra import LeastSquares
@@ -57,6 +58,7 @@ class Disc:
         return Medium(grid, 1.0 / slowness)
 
 
+@single_threaded_blas()  # hundreds of small products: to share each among threads takes longer than to make it
 def estimate_disc(spectra: Spectra, array: TransducerArray, water_sound_speed: float) -> Disc:
     """Find the disc that fits the lowest frequencies best, source weights eliminated.
 
