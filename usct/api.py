@@ -24,6 +24,7 @@ from usct.config import DEFAULT_PRESET, RunConfig, load_config
 from usct.diagnosis import Diagnosis
 from usct.diagnostics.compose import Facts, Options, Progress
 from usct.diagnostics.compose import diagnose as compose_diagnosis
+from usct.diagnostics.data_side import nothing_left
 from usct.errors import InputError
 from usct.forward.parallel import single_threaded_blas
 from usct.inversion.discretization import Discretization
@@ -130,6 +131,8 @@ def reconstruct(
         torch.set_num_threads(config.threads)
     observed, water, notes = prepare(acquisition, config)
     inversion = build_inversion(acquisition, config, observed, water)
+    if config.schedule.stop == "auto":
+        inversion.enough = lambda point: nothing_left(point, inversion.grid)
     highest = 2 * math.pi * float(observed.frequencies.max()) / water
     warning = capacity_warning(inversion.parameterization, inversion.grid, highest, config.schedule.cutoff)
     notes |= {"warning": warning} if warning else {}

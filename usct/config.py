@@ -84,6 +84,11 @@ class ScheduleSettings(Section):
     cutoff: float = Field(
         0.9, gt=0, le=2, description="Low-pass of the image, as a share of the diffraction limit."
     )
+    stop: Literal["never", "auto"] = Field(
+        "never",
+        description="auto: leave a frequency as soon as the kernels say that only noise is left of its data; each such "
+        "question costs several times an update.",
+    )
     damping_time_us: float | None = Field(
         None, gt=0, description="Damp traces by exp(-t/tau) [us] and solve at the matching complex frequency."
     )

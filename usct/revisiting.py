@@ -186,7 +186,7 @@ def revisit(
     ]
     objective = Objective(models, data, LeastSquares(stage.source_weights), parameterization)
     point = objective.at(parameterization.vector())
-    return inversion._tailored(point, stage, 0) if field is None else point
+    return inversion.tailored_at(point, stage, 0) if field is None else point
 
 
 def _tailored_to_all(point: Point, inversion: Inversion, start: Medium, stage: Stage) -> Point:
@@ -205,7 +205,7 @@ def _tailored_to_all(point: Point, inversion: Inversion, start: Medium, stage: S
         replace(residual, difference=residual.difference - change)
         for residual, change in zip(point.residuals, changes, strict=True)
     )
-    inversion._tailored(replace(point, residuals=told), stage, 0)
+    inversion.tailored_at(replace(point, residuals=told), stage, 0)
     return point.again()
 
 

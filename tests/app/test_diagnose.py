@@ -293,3 +293,16 @@ def test_a_representation_that_fails_is_kept_with_its_reason(scan, monkeypatch):
 def test_wrong_names_are_refused_before_anything_is_computed(names, expected, scan):
     with pytest.raises(InputError, match=expected):
         compare_kernels(scan, names, settings=SETTINGS)
+
+
+def test_a_run_that_may_stop_leaves_data_that_teach_nothing_more(scan):
+    """Without the question it goes through all its updates; the image is no worse without the last of them."""
+    long = "schedule.iterations=8"
+    full, short = (made_by("pixel", scan, long, f"schedule.stop={stop}") for stop in ("never", "auto"))
+    assert len(FREQUENCIES) <= len(short.history) < len(full.history) == 8 * len(FREQUENCIES)
+    truth, start = scan.truth, short.start
+    errors = [
+        float((r.medium.resampled(truth.grid).sound_speed - truth.sound_speed).square().mean().sqrt())
+        for r in (dataclasses.replace(short, medium=start), full, short)
+    ]
+    assert errors[2] < min(1.1 * errors[1], errors[0]), errors

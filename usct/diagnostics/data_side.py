@@ -10,10 +10,19 @@ from dataclasses import dataclass
 
 import torch
 
-from usct.diagnostics.belief import N_PROBES, Belief, apply_each, most_probable, random_signs
+from usct.diagnostics.belief import (
+    N_PROBES,
+    Belief,
+    apply_each,
+    believe,
+    most_probable,
+    random_signs,
+)
 from usct.diagnostics.eigen import Eigenpairs
 from usct.diagnostics.kernels import TangentKernels
 from usct.forward.parallel import single_threaded_blas
+from usct.grid import Grid
+from usct.inversion.objective import Point
 from usct.parameterization.spectrum import RadialSpectrum
 
 ENOUGH = 0.1
@@ -209,6 +218,12 @@ def stop_suggestion(gain: Gain, enough: float = ENOUGH, worth: float = WORTH) ->
     return Suggestion(
         False, f"Go on: {what}; further updates at these frequencies can still improve the image."
     )
+
+
+def nothing_left(point: Point, image: Grid) -> bool:
+    """Whether a run may leave the data of a point: what its representation could still learn is next to nothing."""
+    kernels = TangentKernels(point, image)
+    return stop_suggestion(remaining_gain(kernels, believe(kernels))).stop
 
 
 def _percent(share: float) -> str:

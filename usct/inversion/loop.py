@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 
 import torch
@@ -39,6 +39,9 @@ class Inversion:
         parameterization: What makes the medium; it starts from where it stands.
         schedule: Stages.
         grid: Grid of the images that are handed out.
+
+    Attributes:
+        enough: Tells at a point that a stage's data have nothing left to teach; None to go through all iterations.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Inversion:
         self.parameterization = parameterization
         self.schedule = schedule
         self.grid = grid
+        self.enough: Callable[[Point], bool] | None = None
         self.start = self._medium()
         self._region = parameterization.free_cells(grid)
         self._unfitted: torch.Tensor | None = None
@@ -117,7 +121,7 @@ class Inversion:
             objective.max_solves = stage.max_solves + opened_with - solved_before
         for iteration in range(state.iteration, stage.n_iterations):
             image = self._medium().sound_speed
-            before, point = point, self._tailored(point, stage, iteration)
+            before, point = point, self.tailored_at(point, stage, iteration)
             point = self._update(objective, optimizer, stage, point)
             step = float((self._medium().sound_speed - image).square().mean().sqrt())
             record = Record(
@@ -132,7 +136,8 @@ class Inversion:
             )
             gained = before.value - point.value
             settled = optimizer.monotone and not gained > stage.tolerance * before.value
-            done = settled or objective.n_left == 0 or iteration + 1 == stage.n_iterations
+            last = objective.n_left == 0 or iteration + 1 == stage.n_iterations
+            done = settled or last or (self.enough is not None and self.enough(point))
             history = (*state.history, record)
             state = State(
                 state.stage,
@@ -148,7 +153,7 @@ class Inversion:
             if done:
                 return
 
-    def _tailored(self, point: Point, stage: Stage, iteration: int) -> Point:
+    def tailored_at(self, point: Point, stage: Stage, iteration: int) -> Point:
         """The point with the kernel tailored anew to its data, where the parameterization wants that."""
         when = self.parameterization.tailored
         if when == "never" or (when == "stage" and iteration > 0):
