@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch.func import functional_call, vjp
@@ -137,6 +138,10 @@ class Objective:
         self.n_solves = 0
         self.max_solves: int | None = None
         self._regions = [parameterization.free_cells(model.grid) for model in self.models]
+        self._cells = [
+            torch.nn.functional.pad(region, (model.pml_cells,) * 4).reshape(-1).nonzero()[:, 0]
+            for region, model in zip(self._regions, self.models, strict=True)
+        ]
 
     @property
     def n_left(self) -> int:
@@ -148,42 +153,53 @@ class Objective:
     def at(self, parameters: torch.Tensor) -> Point:
         """Evaluate the objective and its gradient: one factorisation per frequency."""
         self.parameterization.load(parameters)
-        residuals, linearizations = [], []
+        vector = self.parameterization.vector()
+        residuals, linearizations, tangents = [], [], {}
         for number, model in enumerate(self.models):
             frequency = float(self.observed.frequencies[number])
-            linearized = model.linearize(self.medium(number), frequency, self._regions[number])
+            # One evaluation for both: a network costs a good part of what the waves do.
+            tangents[number] = self.tangent(vector, self._cells[number], number)
+            medium = Medium(model.grid, *tangents[number].beside)
+            linearized = model.linearize(medium, frequency, self._regions[number])
             self.n_solves += 1
             residual = self.misfit.residual(
                 linearized.data.cpu(), self.observed.values[number], self.observed.weights[number]
             )
             residuals.append(residual)
             linearizations.append(linearized)
-        return self.describe(tuple(residuals), tuple(linearizations))
+        return self.describe(tuple(residuals), tuple(linearizations), tangents)
 
     def describe(
-        self, residuals: tuple[Residual, ...], linearizations: tuple[LinearizedForward, ...]
+        self,
+        residuals: tuple[Residual, ...],
+        linearizations: tuple[LinearizedForward, ...],
+        tangents: "dict[int, Tangent] | None" = None,
     ) -> Point:
-        """The point where the parameterization stands, from what its medium predicts."""
+        """The point where the parameterization stands, from what its medium predicts.
+
+        Args:
+            residuals: Per frequency.
+            linearizations: Per frequency.
+            tangents: What is known already of the parameterization's derivative there, by frequency.
+        """
         parameters = self.parameterization.vector()
         value = sum(r.value for r in residuals) / len(residuals)
-        point = Point(parameters, value, torch.empty(0), residuals, linearizations, self)
+        point = Point(parameters, value, torch.empty(0), residuals, linearizations, self, tangents or {})
         gradient = point.adjoint([r.difference for r in residuals])
         return Point(parameters, value, gradient, residuals, linearizations, self, point._tangents)
 
-    def medium(self, number: int) -> Medium:
-        """The medium on the grid of one of the frequencies."""
-        with torch.no_grad():
-            return self.parameterization(self.models[number].grid)
-
     def tangent(self, parameters: torch.Tensor, cells: torch.Tensor, number: int) -> "Tangent":
-        """Derivative of one frequency's squared slowness in some cells with respect to the parameters."""
+        """Derivative of one frequency's squared slowness in some cells with respect to the parameters.
+
+        Beside it stands the sound speed on the frequency's grid [m/s], which is all that parameterizations make.
+        """
         model, frequency = self.models[number], float(self.observed.frequencies[number])
 
-        def squared_slowness(vector: torch.Tensor) -> torch.Tensor:
+        def squared_slowness(vector: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             medium = functional_call(self.parameterization, self.named(vector), (model.grid,))
-            return model.squared_slowness(medium, frequency).reshape(-1)[cells]
+            return model.squared_slowness(medium, frequency).reshape(-1)[cells], medium.sound_speed
 
-        return Tangent(squared_slowness, parameters)
+        return Tangent(squared_slowness, parameters, beside=True)
 
     def named(self, vector: torch.Tensor) -> dict[str, torch.Tensor]:
         """Views of a vector of parameters, by name."""
@@ -196,11 +212,19 @@ class Tangent:
     The transposed product is linear in what it is applied to, so its own transpose is the forward product; that
     needs no second evaluation of the function, which forward differentiation would. It is recorded while the
     first transposed product is made, whatever that is applied to.
+
+    Args:
+        function: Of the parameters.
+        point: The parameters.
+        beside: Whether the function gives, beside its value, a tensor that is kept but not differentiated.
     """
 
-    def __init__(self, function: Callable[[torch.Tensor], torch.Tensor], point: torch.Tensor) -> None:
-        value, pull, *_ = vjp(function, point)
+    def __init__(
+        self, function: Callable[[torch.Tensor], Any], point: torch.Tensor, beside: bool = False
+    ) -> None:
+        value, pull, *others = vjp(function, point, has_aux=beside)
         self.value = value.detach()
+        self.beside = tuple(other.detach() for other in others)
         self._pull: Callable[[torch.Tensor], tuple[torch.Tensor]] = pull
         self._push: Callable[[torch.Tensor], tuple[torch.Tensor]] | None = None
 

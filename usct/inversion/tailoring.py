@@ -29,7 +29,7 @@ LEAST_FREEDOM = 0.05
 EDGE = 0.1
 """Width of the cutoff's edge, as a share of the cutoff."""
 
-TRUST = 0.15
+TRUST = 0.07
 """Width of the wavenumbers to be trusted, as a share of the cutoff, while nothing of the data is explained yet; it is
 inverse to the share of the amplitude that is left."""
 
