@@ -59,7 +59,6 @@ def believe(
     kernels: TangentKernels,
     noise: float | None = None,
     change: torch.Tensor | None = None,
-    freedom: float = 0.0,
     seed: int = 0,
 ) -> Belief:
     """Find both variances from the data alone.
@@ -73,33 +72,40 @@ def believe(
         kernels: At the point in question.
         noise: Variance of a real datum, if it is known.
         change: What the image changed since the start of the run, relative slowness, shape of the image. It counts
-            as told by the data: at the end of a run the residuals alone would say that nothing was to be found.
-        freedom: Numbers that were fitted to the data, which noise cannot show in.
+            as told by the data: at the end of a run the residuals alone would say that nothing was to be found. And
+            what was fitted with it is not free to show noise.
         seed: Of the random probe.
     """
-    damping = kernels.point.damping
-    if noise is None and damping > 0:
-        return Belief(damping)
-    if noise is None:
-        left = max(kernels.n_data - freedom, LEAST_FREEDOM * kernels.n_data)
-        noise = noise_variance(kernels.point, float(kernels.residual().square().sum()) / left)
-    if damping > 0:
-        return Belief(noise)
+    if kernels.point.damping > 0:
+        return Belief(kernels.point.damping if noise is None else noise)
     told = -kernels.residual()
     if change is not None:
         told = told + kernels.wave(change)
-    return Belief(noise, _likeliest_scale(kernels, told, noise, seed))
+    variance = _noise(kernels, 0.0) if noise is None else noise
+    scale, determined = _likeliest_scale(kernels, told, variance, seed)
+    if noise is None and change is not None:
+        variance = _noise(kernels, determined)
+        scale, _ = _likeliest_scale(kernels, told, variance, seed)
+    return Belief(variance, scale)
 
 
-def _likeliest_scale(kernels: TangentKernels, told: torch.Tensor, noise: float, seed: int) -> float:
-    """Variance of the parameters at which those that the data determine have it."""
+def _noise(kernels: TangentKernels, n_fitted: float) -> float:
+    """Variance of the noise in one real datum, so many numbers having been fitted to the data."""
+    left = max(kernels.n_data - n_fitted, LEAST_FREEDOM * kernels.n_data)
+    return noise_variance(kernels.point, float(kernels.residual().square().sum()) / left)
+
+
+def _likeliest_scale(
+    kernels: TangentKernels, told: torch.Tensor, noise: float, seed: int
+) -> tuple[float, float]:
+    """Variance of the parameters at which those that the data determine have it, and how many these are."""
     generator = torch.Generator().manual_seed(seed)
     probe = random_signs(kernels.n_parameters, generator)
     trace = float(kernels.apply(probe).square().sum())
     # Less than noise's own luck cannot be told from nothing.
     least = noise * math.sqrt(2 * kernels.n_data) / trace
     scale = max(float(told.square().sum()) / trace - kernels.n_data * noise / trace, least)
-    signs = random_signs(kernels.n_data, generator)
+    signs, determined = random_signs(kernels.n_data, generator), 0.0
     for _ in range(N_REVISIONS):
         before, both = scale, torch.stack([told, signs])
         found, answer = most_probable(kernels, both, Belief(noise, scale), ROUGH_REST)
@@ -107,7 +113,7 @@ def _likeliest_scale(kernels: TangentKernels, told: torch.Tensor, noise: float, 
         scale = max(float(found.square().sum()) / max(determined, 1.0), least)
         if abs(scale / before - 1) < SETTLED:
             break
-    return scale
+    return scale, determined
 
 
 def most_probable(
