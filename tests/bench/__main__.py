@@ -45,12 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _say(f"left out: {reason}")
         rows += _rows(problem, runs, options.threads)
     rows += _growth(rows)
+    quick = options.quick or max(sizes) < 240
     try:
-        rows.append(reconstruction(options.quick))
+        rows.append(reconstruction(quick))
     except UnavailableError as reason:
         _say(f"left out: the reconstruction, {reason}")
     try:
-        rows += time_domain.rows(options.quick or max(sizes) < 240, repeats)
+        rows += time_domain.rows(quick, repeats)
     except UnavailableError as reason:
         _say(f"left out: time stepping, {reason}")
     _say(table(rows))
