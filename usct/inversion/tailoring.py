@@ -151,7 +151,8 @@ def measure(
     # A cosine edge: a sharp one would ring.
     passed = 0.5 - 0.5 * torch.cos(math.pi * ((1 - bands.centres / cutoff) / EDGE).clamp(0, 1))
     # As long as waves are off by much, they are about to skip cycles, and only the coarse part of a step can be right.
-    reach = TRUST * cutoff / math.sqrt(max(2 * point.value, 1e-30))
+    off = 2 * point.value * (1 - noise / max(misfit, 1e-300))  # what noise explains is no sign of it
+    reach = TRUST * cutoff / math.sqrt(max(off, 1e-30))
     passed = passed * torch.exp(-0.5 * (bands.centres / reach).square())
     prior = passed * _prior(bands, noise)
     unfitted = unfitted * noise / (bands.gain * prior + noise)
