@@ -48,8 +48,7 @@ def test_baselines_solve(problem: Problem, kind: str) -> None:
 
 def test_table_and_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "bench.json"
-    sizes = ["--quick", "--sizes", "40", "48", "--elements", "6", "--repeats", "1"]
-    arguments = [*sizes, "--output", str(output)]
+    arguments = ["--sizes", "40", "48", "--elements", "6", "--repeats", "1", "--output", str(output)]
     assert bench.main(arguments) == 0
     rows = json.loads(output.read_text())
     assert all({"name", "seconds", "ratio"} <= row.keys() for row in rows)
