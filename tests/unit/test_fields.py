@@ -152,9 +152,7 @@ def test_reverse_differentiation_agrees_with_the_products(make):
     field.zero_grad()
     (field(OTHER).sound_speed.reshape(-1) * weights).sum().backward()
     gradient = torch.cat([p.grad.reshape(-1) for p in field.parameters()])
-    assert (
-        relative_error(Tangent(of_vector(field, OTHER), field.vector()).adjoint(weights), gradient) < 1e-12
-    )
+    assert relative_error(Tangent(of_vector(field, OTHER), field.vector()).adjoint(weights), gradient) < 1e-12
     assert all(float(p.grad.abs().max()) > 0 for p in field.parameters()), "all parameters take part"
 
 

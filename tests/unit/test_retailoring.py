@@ -143,7 +143,9 @@ def test_first_sines_of_a_rescaled_siren_have_the_wavenumber_asked_for():
 
 
 def test_grids_interpolate_their_tables():
-    field = MultiGrid(START, REGION, BOUNDS, coarsest=2e-3, finest=1e-3, n_levels=2, n_columns=1, dtype=DOUBLE)
+    field = MultiGrid(
+        START, REGION, BOUNDS, coarsest=2e-3, finest=1e-3, n_levels=2, n_columns=1, dtype=DOUBLE
+    )
     levels = field.levels
     assert levels.sides == [13, 25]
     nodes = torch.stack(torch.meshgrid(*[torch.linspace(-1, 1, n) for n in (25, 25)], indexing="ij"), dim=-1)
