@@ -7,8 +7,8 @@ from functools import partial
 
 import torch
 
-from usct.diagnostics.kernels import TangentKernels
-from usct.diagnostics.lanczos import Products, largest, ritz_measure
+from usct.diagnostics.kernels import TangentKernels, WaveProducts
+from usct.diagnostics.lanczos import Products, Subspace, largest, ritz_measure
 from usct.forward.parallel import single_threaded_blas
 
 N_BLOCK = 16
@@ -17,11 +17,14 @@ N_BLOCK = 16
 N_SPARE = 8
 """Modes that are sought beyond those wanted: the last converge slowest."""
 
-LARGEST_COARSE_SHARE = 0.4
-"""Share of the cells beyond which leaving some out does not pay."""
+N_SPLINES = 12
+"""Splines for each mode sought, in the search among smooth changes."""
 
-COARSE_TOLERANCE = 0.7
-"""Share of the tolerance that the first guess, on fewer cells, may use up."""
+SMOOTH_TOLERANCE = 0.7
+"""Share of the tolerance that this search may use up."""
+
+MOST_STEPS = 10
+"""Products for each mode sought that it may take."""
 
 FITTED_RANKS = (10, 500)
 """Ranks between which the decay of eigenvalues is fitted, where there are as many."""
@@ -79,30 +82,26 @@ def top_eigenpairs(
     size, other = sorted((kernels.n_data, kernels.n_parameters))
     k, wanted = min(k, size), min(k + N_SPARE, size)
     n_left, dim = max_products or 6 * wanted, max(3 * wanted, wanted + 4 * N_BLOCK)
-    random = torch.randn(N_BLOCK, other, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    share = kernels.coarse_share
+    start = torch.randn(N_BLOCK, other, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    subspace, smooth = Subspace(dim, size, other), kernels.smooth(N_SPLINES * wanted)
     with single_threaded_blas():
-        coarse = share <= LARGEST_COARSE_SHARE
-        start = _products(kernels, coarse)[1](random)
-        if coarse:
-            enough, most = COARSE_TOLERANCE * tolerance, int(0.5 * n_left / share)
-            guess = largest(*_products(kernels, True), start, k, N_BLOCK, enough, most, dim, report)
-            start, n_left = guess.restricted(wanted).basis, n_left - int(share * guess.n_products)
-            del guess
-        search = largest(*_products(kernels), start, k, N_BLOCK, tolerance, n_left, dim, report)
-    errors = torch.linalg.vector_norm(search.residuals(k), dim=1)
-    search = search.restricted(k)
-    values = search.values.clamp(min=0)
-    scale = torch.where(values > 0, values.clamp(min=1e-300).rsqrt(), 0)
-    images = scale[:, None] * search.images
+        start = _products(kernels, smooth)[1](start)
+        if smooth is not None:
+            enough, most = SMOOTH_TOLERANCE * tolerance, MOST_STEPS * wanted
+            largest(*_products(kernels, smooth), start, k, N_BLOCK, enough, most, subspace, report)
+            start, smooth = subspace.ritz(wanted)[0], None
+            subspace = Subspace(dim, size, other)
+        largest(*_products(kernels), start, k, N_BLOCK, tolerance, n_left, subspace, report)
+    values, errors = subspace.values[:k].clamp(min=0), subspace.residuals(k).norm(dim=1)
+    vectors, images = subspace.ritz(k)
+    images *= torch.where(values > 0, values.clamp(min=1e-300).rsqrt(), 0)[:, None]
     on_data = kernels.n_data <= kernels.n_parameters
-    modes = (search.basis, images) if on_data else (images, search.basis)
-    return Eigenpairs(values, *modes, errors)
+    return Eigenpairs(values, *((vectors, images) if on_data else (images, vectors)), errors)
 
 
-def _products(kernels: TangentKernels, coarse: bool = False) -> tuple[Products, Products]:
+def _products(kernels: TangentKernels, waves: WaveProducts | None = None) -> tuple[Products, Products]:
     """An operator from the smaller of both spaces to the other, and its transpose."""
-    apply, adjoint = partial(kernels.apply_all, coarse=coarse), partial(kernels.adjoint_all, coarse=coarse)
+    apply, adjoint = partial(kernels.apply_all, waves=waves), partial(kernels.adjoint_all, waves=waves)
     return (adjoint, apply) if kernels.n_data <= kernels.n_parameters else (apply, adjoint)
 
 

@@ -20,10 +20,16 @@ from torch.func import functional_call
 
 from usct.diagnostics.whitening import Whitening
 from usct.forward.block_products import BlockProducts
+from usct.forward.smooth_products import SmoothProducts
 from usct.grid import Grid
 from usct.inversion.objective import Point, Tangent
 from usct.inversion.optimizers import Adam
 from usct.inversion.tailoring import ImageDerivative
+
+LEAST_CELLS = 8
+"""Cells for each spline, below which leaving detail out does not pay."""
+
+WaveProducts = Mapping[int, BlockProducts] | Mapping[int, SmoothProducts]
 
 
 @final
@@ -71,7 +77,6 @@ class TangentKernels:
         self._whitenings = [Whitening.of(point.residuals[n], n_frequencies) for n in self.frequencies]
         self._sizes = [whitening.size for whitening in self._whitenings]
         self._waves = ImageDerivative(point, image, self.region.double())
-        self._block_products: dict[tuple[int, bool], BlockProducts] = {}
         self.without_constant = without_constant
         # The constant of unit norm c, what it is made of, P^1/2 J_theta^T c, and its data, J c.
         self._unit = without_constant * self.region.double() / float(self.region.sum()) ** 0.5
@@ -102,12 +107,6 @@ class TangentKernels:
         """Number of parameters."""
         return self.point.parameters.numel()
 
-    @property
-    def coarse_share(self) -> float:
-        """Share of the cells over which coarse products sum [1]."""
-        coarse, fine = ([self._blocks(n, c) for n in self.frequencies] for c in (True, False))
-        return sum(len(b.rows) for b in coarse) / sum(len(b.rows) for b in fine)
-
     def residual(self) -> torch.Tensor:
         """Whitened residual, shape (n_data,)."""
         return self._packed([self.point.residuals[n].difference.cpu() for n in self.frequencies])
@@ -126,33 +125,43 @@ class TangentKernels:
             total += pulled.cpu()
         return self.scaled(total) - self._outer(data, self._unit_data, self._makes_unit)
 
-    def apply_all(self, parameters: torch.Tensor, coarse: bool = False) -> torch.Tensor:
+    def apply_all(self, parameters: torch.Tensor, waves: WaveProducts | None = None) -> torch.Tensor:
         """K of many scaled parameters at once, shape (n, n_parameters); shape (n, n_data).
 
         Args:
             parameters: A few or many dozen; each costs a fraction of `apply`.
-            coarse: Sum over every other cell: four times cheaper, and nearly right for smooth changes alone.
+            waves: What to take for the waves' Jacobian, by frequency; by default the exact one.
         """
         parts = []
         for number, whitening in zip(self.frequencies, self._whitenings, strict=True):
             tangent, residual = self.point.tangent(number), self.point.residuals[number]
             scaled = self.scaled(parameters).to(self.point.parameters)
             cells = torch.stack([tangent.apply(one).cpu() for one in scaled])
-            changes = self._blocks(number, coarse).apply(cells)
+            changes = (waves or self._blocks)[number].apply(cells)
             parts.append(whitening(torch.stack([residual.apply(change) for change in changes])))
         return torch.cat(parts, dim=1) - self._outer(parameters, self._makes_unit, self._unit_data)
 
-    def adjoint_all(self, data: torch.Tensor, coarse: bool = False) -> torch.Tensor:
+    def adjoint_all(self, data: torch.Tensor, waves: WaveProducts | None = None) -> torch.Tensor:
         """K^T of many data at once, shape (n, n_data); shape (n, n_parameters). See `apply_all`."""
         total = torch.zeros(len(data), self.n_parameters, dtype=torch.float64)
         for number, unpacked in zip(self.frequencies, self._unpacked(data), strict=True):
-            tangent, blocks = self.point.tangent(number), self._blocks(number, coarse)
+            tangent, blocks = self.point.tangent(number), (waves or self._blocks)[number]
             changes = torch.stack([self.point.residuals[number].adjoint(one) for one in unpacked])
             cells = blocks.adjoint(changes)
             if tangent.value.imag.any():  # where no energy is lost, real parts are all that is asked for
                 cells = torch.complex(cells, blocks.adjoint(-1j * changes))
             total += torch.stack([tangent.adjoint(one.to(tangent.value)).cpu() for one in cells])
         return self.scaled(total) - self._outer(data, self._unit_data, self._makes_unit)
+
+    def smooth(self, n_splines: int) -> dict[int, SmoothProducts] | None:
+        """The waves' Jacobian for changes that vary slowly, from about so many splines; None if that is no less."""
+        found = {}
+        for number, blocks in self._blocks.items():
+            grid, n_cells = self.point.objective.models[number].padded, len(blocks.rows)
+            if n_cells < LEAST_CELLS * n_splines:
+                return None
+            found[number] = SmoothProducts(blocks, grid, grid.spacing * (n_cells / n_splines) ** 0.5)
+        return found
 
     def image_of(self, parameters: torch.Tensor) -> torch.Tensor:
         """J_theta P^1/2: relative change of slowness for scaled parameters; shape image.shape."""
@@ -227,6 +236,14 @@ class TangentKernels:
         return self.scaled(self._image_tangent.adjoint(cotangent).cpu().double())
 
     @cached_property
+    def _blocks(self) -> dict[int, BlockProducts]:
+        waves = self.point.linearizations
+        return {
+            number: BlockProducts.of(waves[number], whitening.kept)
+            for number, whitening in zip(self.frequencies, self._whitenings, strict=True)
+        }
+
+    @cached_property
     def _image_tangent(self) -> Tangent:
         objective = self.point.objective
 
@@ -243,14 +260,6 @@ class TangentKernels:
     def _outer(self, vectors: torch.Tensor, seen: torch.Tensor, makes: torch.Tensor) -> torch.Tensor:
         """What a product holds of the constant, shape (..., length of the last)."""
         return (vectors @ seen)[..., None] * makes
-
-    def _blocks(self, number: int, coarse: bool) -> BlockProducts:
-        if (number, coarse) not in self._block_products:
-            counts = self._whitenings[self.frequencies.index(number)].kept
-            grid = self.point.objective.models[number].padded if coarse else None
-            products = BlockProducts.of(self.point.linearizations[number], counts, grid)
-            self._block_products[number, coarse] = products
-        return self._block_products[number, coarse]
 
     def _packed(self, changes: Sequence[torch.Tensor]) -> torch.Tensor:
         """Whitened real vector of residuals of the frequencies, shape (tx, rx) each."""

@@ -1,74 +1,85 @@
 """Krylov methods for F^T F by products alone: largest eigenpairs, and how all eigenvalues are distributed."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import final
 
 import torch
 
 Products = Callable[[torch.Tensor], torch.Tensor]
 
-NEGLIGIBLE = 1e-10
-"""Directions with less than this share of their length left after orthogonalisation are dropped."""
+NEGLIGIBLE = 1e-6
+"""Directions of less than this length, of unit vectors, after orthogonalisation are dropped."""
 
 ROUNDING = 1e-14
 """Share of the largest eigenvalue of a Gram matrix that may be rounding."""
 
 
-@dataclass(frozen=True)
-class Search:
-    """A subspace and what the operator makes of it.
+@final
+class Subspace:
+    """Orthonormal vectors and what F^T F makes of them; its Ritz pairs are the best approximation they allow.
+
+    Args:
+        capacity: Most dimensions.
+        n: Length of the vectors.
+        m: Length of their images under F.
 
     Attributes:
-        basis: Orthonormal rows, shape (dim, n).
-        images: F of each, shape (dim, m).
-        products: F^T F of each, shape (dim, n).
         values: Ritz values, largest first, shape (dim,).
-        mixing: Ritz vectors in terms of the basis, shape (dim, dim), one a column.
+        mixing: Ritz vectors in terms of the basis, one a column, shape (dim, dim).
         n_products: Vectors that F or F^T has been applied to.
     """
 
-    basis: torch.Tensor
-    images: torch.Tensor
-    products: torch.Tensor
-    values: torch.Tensor
-    mixing: torch.Tensor
-    n_products: int
+    def __init__(self, capacity: int, n: int, m: int) -> None:
+        self._basis, self._products = (torch.empty(capacity, n, dtype=torch.float64) for _ in range(2))
+        self._images = torch.empty(capacity, m, dtype=torch.float64)
+        self._projected = torch.zeros(capacity, capacity, dtype=torch.float64)
+        self.values, self.mixing = torch.zeros(0, dtype=torch.float64), torch.zeros(0, 0, dtype=torch.float64)
+        self.n_products = 0
 
-    @classmethod
-    def nothing(cls) -> "Search":
-        """An empty subspace."""
-        none = torch.zeros(0, 0, dtype=torch.float64)
-        return cls(none, none, none, torch.zeros(0, dtype=torch.float64), none, 0)
+    def __len__(self) -> int:
+        return len(self.values)
 
-    def extended(self, block: torch.Tensor, forward: Products, backward: Products) -> "Search":
-        """With more orthonormal rows; the Ritz values are found anew."""
-        images = forward(block)
-        products = backward(images)
-        if len(self.basis):
-            block, images, products = (
-                torch.cat(pair)
-                for pair in (
-                    (self.basis, block),
-                    (self.images, images),
-                    (self.products, products),
-                )
-            )
-        projected = images @ images.T
-        values, mixing = torch.linalg.eigh(projected)
-        count = self.n_products + 2 * (len(block) - len(self.basis))
-        return Search(block, images, products, values.flip(0), mixing.flip(1), count)
+    @property
+    def capacity(self) -> int:
+        """Most dimensions."""
+        return len(self._basis)
+
+    @property
+    def basis(self) -> torch.Tensor:
+        """Orthonormal rows, shape (dim, n)."""
+        return self._basis[: len(self)]
+
+    def extend(self, block: torch.Tensor, forward: Products, backward: Products) -> None:
+        """Take up more orthonormal rows, and find the Ritz values anew."""
+        old, dim = len(self), len(self) + len(block)
+        self._basis[old:dim] = block
+        self._images[old:dim] = forward(block)
+        self._products[old:dim] = backward(self._images[old:dim])
+        cross = self._images[:dim] @ self._images[old:dim].T
+        self._projected[:dim, old:dim], self._projected[old:dim, :dim] = cross, cross.T
+        values, mixing = torch.linalg.eigh(self._projected[:dim, :dim])
+        self.values, self.mixing = values.flip(0), mixing.flip(1)
+        self.n_products += 2 * len(block)
+
+    def shrink(self, k: int) -> None:
+        """Keep the first Ritz vectors alone."""
+        mixing, dim = self.mixing[:, :k].T, len(self)
+        k = len(mixing)
+        for rows in (self._basis, self._images, self._products):
+            rows[:k] = mixing @ rows[:dim]
+        self.values, self.mixing = self.values[:k], torch.eye(k, dtype=torch.float64)
+        self._projected[:k, :k] = self.values.diag()
+
+    def ritz(self, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The first Ritz vectors, shape (k, n), and their images, shape (k, m)."""
+        mixing = self.mixing[:, :k].T
+        return mixing @ self.basis, mixing @ self._images[: len(self)]
 
     def residuals(self, k: int) -> torch.Tensor:
         """F^T F v - value v of the first Ritz vectors v, shape (k, n)."""
         mixing = self.mixing[:, :k].T
-        return mixing @ self.products - self.values[:k, None] * (mixing @ self.basis)
-
-    def restricted(self, k: int) -> "Search":
-        """The subspace of the first Ritz vectors."""
-        mixing = self.mixing[:, :k].T
-        basis, images, products = (mixing @ part for part in (self.basis, self.images, self.products))
-        alone = torch.eye(len(mixing), dtype=torch.float64)
-        return Search(basis, images, products, self.values[:k], alone, self.n_products)
+        residuals = mixing @ self._products[: len(self)]
+        return residuals.addmm_(self.values[:k, None] * mixing, self.basis, alpha=-1)
 
 
 def largest(
@@ -79,10 +90,10 @@ def largest(
     n_block: int,
     tolerance: float,
     max_products: int,
-    max_dim: int,
+    subspace: Subspace,
     report: Callable[[float], None] | None = None,
-) -> Search:
-    """Subspace that holds the largest eigenpairs of F^T F, grown by their residuals, block by block.
+) -> None:
+    """Find the largest eigenpairs of F^T F in a subspace that grows by its residuals, block by block.
 
     From random vectors this is the block Lanczos method with full orthogonalisation and thick restarts; it
     starts as well from vectors that are nearly right, and its residuals are computed, not inferred.
@@ -90,44 +101,42 @@ def largest(
     Args:
         forward: F of many vectors, (b, n) to (b, m).
         backward: F^T of many vectors, (b, m) to (b, n).
-        start: Linearly independent rows, shape (b, n).
+        start: Rows to start from, shape (b, n).
         k: Number of pairs wanted.
         n_block: Number of directions to grow by.
         tolerance: Largest norm of a residual, as a share of the largest eigenvalue.
         max_products: Most vectors that F or F^T may be applied to; the first block is always tried.
-        max_dim: Most dimensions of the subspace; at least k and two blocks.
+        subspace: Empty, and with room for the start, and for k vectors and four blocks.
         report: Told the largest norm of a residual as a share of the largest eigenvalue.
 
     References:
         Wu & Simon, SIAM J. Matrix Anal. Appl. 22 (2000) 602; Morgan & Scott, SIAM J. Sci. Stat. Comput. 7
         (1986) 817, without a preconditioner.
     """
-    search, block = Search.nothing(), orthonormal(start)
+    block = orthonormal(start)
     while len(block):
-        search = search.extended(block, forward, backward)
-        residuals = search.residuals(k)
-        norms = torch.linalg.vector_norm(residuals, dim=1)
-        worst = float(norms.max() / search.values[0].clamp(min=1e-300))
+        subspace.extend(block, forward, backward)
+        residuals = subspace.residuals(k)
+        worst = float(residuals.norm(dim=1).max() / subspace.values[0].clamp(min=1e-300))
         if report is not None:
             report(worst)
-        enough = len(search.values) >= k and worst <= tolerance
-        n_left = (max_products - search.n_products) // 2
-        if enough or n_left < 1:
+        n_left = (max_products - subspace.n_products) // 2
+        if n_left < 1 or (len(subspace) >= k and worst <= tolerance):
             break
-        if len(search.basis) + n_block > max_dim:
-            search = search.restricted(max(k, max_dim - 4 * n_block))
-        block = _main_directions(residuals, search.basis, min(n_block, n_left))
-    return search
+        if len(subspace) + n_block > subspace.capacity:
+            subspace.shrink(subspace.capacity - 4 * n_block)
+        block = _main_directions(residuals, subspace.basis, min(n_block, n_left))
 
 
 def orthonormal(rows: torch.Tensor, against: torch.Tensor | None = None) -> torch.Tensor:
     """Orthonormal rows that span the same, and are orthogonal to other orthonormal rows; dependent ones go."""
-    rows = rows / torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp(min=1e-300)
-    for _ in range(2):  # once leaves rounding errors of what has been subtracted
-        if against is not None and len(against):
+    rows = rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-300)
+    for _ in range(3):  # rounding errors of what has been subtracted grow when little is left
+        if against is not None:
             rows = rows - (rows @ against.T) @ against
-        left, lengths, right = torch.linalg.svd(rows, full_matrices=False)
-        rows = right[lengths > NEGLIGIBLE]
+        squares, mixing = torch.linalg.eigh(rows @ rows.T)
+        kept = squares > NEGLIGIBLE**2
+        rows = (mixing[:, kept] * squares[kept].rsqrt()).T @ rows
     return rows
 
 

@@ -12,7 +12,7 @@ from usct.forward.parallel import each, n_threads, shares
 if TYPE_CHECKING:
     from usct.forward.block_products import BlockProducts
 
-BLOCK_CELLS, TILE_CELLS, PANEL = 960, 240, 32
+BLOCK_CELLS, TILE_CELLS, PANEL = 960, 160, 48
 """Cells between two visits to the result, cells of a tile, and vectors that it meets at once.
 
 BLAS libraries multiply fastest below a million operations, where they do not rearrange what they are given.
@@ -26,7 +26,8 @@ def forward(products: "BlockProducts", changes: torch.Tensor) -> torch.Tensor:
 
     def work(share: slice) -> np.ndarray:
         result = np.zeros((len(values), tiles[-1, 3], values.shape[2]))
-        _forward(*model, rows[share], values[:, share], tiles, products.group, result)
+        some = np.ascontiguousarray(values[:, share])  # BLAS would copy every slice of it otherwise
+        _forward(*model, rows[share], some, tiles, products.group, result)
         return result
 
     total, *others = each(work, shares(len(rows), math.ceil(len(rows) / n_threads())))
