@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from io_helpers import MatlabWriter, write_v5, write_v73
+from tests.io.io_helpers import MatlabWriter, write_v5, write_v73
 
 from usct.acquisition import Acquisition, Spectra, Traces, TransducerArray
 from usct.grid import Grid

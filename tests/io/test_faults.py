@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
-from io_helpers import MatlabWriter, assert_same, unseal
+from tests.io.io_helpers import MatlabWriter, assert_same, unseal
 
 import usct.io
 from usct.acquisition import Acquisition

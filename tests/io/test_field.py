@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from io_helpers import unseal
+from tests.io.io_helpers import unseal
 
 import usct.io
 from usct.errors import InputError

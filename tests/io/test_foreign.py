@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from io_helpers import MatlabWriter
+from tests.io.io_helpers import MatlabWriter
 
 import usct.io
 from usct.acquisition import Acquisition, Spectra, Traces

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from io_helpers import assert_same, unseal
+from tests.io.io_helpers import assert_same, unseal
 
 import usct.io
 from tests.diagnosis_cases import GRID, make_diagnosis
