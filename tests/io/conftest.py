@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from tests.io.io_helpers import MatlabWriter, write_v5, write_v73
 
+from tests.io.io_helpers import MatlabWriter, write_v5, write_v73
 from usct.acquisition import Acquisition, Spectra, Traces, TransducerArray
 from usct.grid import Grid
 from usct.medium import Medium

@@ -10,9 +10,9 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
-from tests.io.io_helpers import MatlabWriter, assert_same, unseal
 
 import usct.io
+from tests.io.io_helpers import MatlabWriter, assert_same, unseal
 from usct.acquisition import Acquisition
 from usct.errors import InputError
 from usct.reconstruction import Reconstruction

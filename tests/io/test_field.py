@@ -9,9 +9,9 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from tests.io.io_helpers import unseal
 
 import usct.io
+from tests.io.io_helpers import unseal
 from usct.errors import InputError
 from usct.grid import Grid
 from usct.reconstruction import Reconstruction, TrainedField

@@ -6,9 +6,9 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from tests.io.io_helpers import MatlabWriter
 
 import usct.io
+from tests.io.io_helpers import MatlabWriter
 from usct.acquisition import Acquisition, Spectra, Traces
 from usct.errors import InputError
 from usct.phantom.base import Phantom

@@ -8,10 +8,10 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from tests.io.io_helpers import assert_same, unseal
 
 import usct.io
 from tests.diagnosis_cases import GRID, make_diagnosis
+from tests.io.io_helpers import assert_same, unseal
 from usct.diagnosis import Diagnosis
 from usct.errors import InputError
 from usct.io.native_kernels import write_csv

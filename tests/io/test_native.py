@@ -8,9 +8,9 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from tests.io.io_helpers import assert_same, unseal
 
 import usct.io
+from tests.io.io_helpers import assert_same, unseal
 from usct.acquisition import Acquisition, Spectra, Traces, TransducerArray
 from usct.errors import InputError
 from usct.medium import Medium
