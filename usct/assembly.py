@@ -20,7 +20,7 @@ from usct.inversion.schedule import Kernel, Schedule, Stage, continuation, withi
 from usct.inversion.state import State
 from usct.medium import Medium
 from usct.misfit.selection import select
-from usct.preflight import below_nyquist, check_size, check_start, usable_device
+from usct.preflight import check_size, check_start, loud_frequencies, usable_device
 from usct.starting.disc import estimate_disc
 from usct.starting.homogeneous import estimate_water_sound_speed
 
@@ -64,7 +64,7 @@ def _frequencies(acquisition: Acquisition, config: RunConfig) -> list[float]:
     have = (
         sorted(acquisition.data.frequencies.tolist())
         if isinstance(acquisition.data, Spectra)
-        else below_nyquist(acquisition.data, DEFAULT_FREQUENCIES)
+        else loud_frequencies(acquisition, DEFAULT_FREQUENCIES)
     )
     most = config.schedule.max_frequencies
     picked = np.unique(np.linspace(0, len(have) - 1, min(most, len(have))).round().astype(int))

@@ -59,6 +59,35 @@ def arrival_window(
     return torch.where(lag < 0, torch.exp(-0.5 * (lag / before) ** 2), torch.exp(-0.5 * (lag / after) ** 2))
 
 
+def loud_band(
+    traces: torch.Tensor, sampling_frequency: float, lowest: float, highest: float
+) -> tuple[float, float]:
+    """First and last frequency at which traces are at least half as strong as at their strongest.
+
+    Args:
+        traces: Shape (..., time), any real type.
+        sampling_frequency: Samples per second [Hz].
+        lowest: Frequency below which nothing counts, such as an offset or its drift [Hz].
+        highest: Frequency above which nothing counts [Hz].
+
+    Returns:
+        Frequencies [Hz].
+
+    Raises:
+        ValueError: If the traces hold nothing between the two.
+    """
+    frequencies = torch.fft.rfftfreq(traces.shape[-1], 1 / sampling_frequency, dtype=torch.float64)
+    power = torch.zeros_like(frequencies)
+    rows = traces.reshape(-1, traces.shape[-1])
+    for first in range(0, len(rows), 1024):
+        power += torch.fft.rfft(rows[first : first + 1024].double()).abs().square().sum(dim=0)
+    power = torch.where((frequencies >= lowest) & (frequencies <= highest), power, 0.0)
+    if not float(power.max()) > 0:
+        raise ValueError(f"the traces hold nothing between {lowest / 1e6:g} and {highest / 1e6:g} MHz")
+    loud = frequencies[power >= 0.25 * power.max()]
+    return float(loud[0]), float(loud[-1])
+
+
 def tone_burst(times: torch.Tensor, frequency: float, n_cycles: float) -> torch.Tensor:
     """Gaussian-windowed burst of `n_cycles` at `frequency` [Hz], starting near time zero; shape of `times`."""
     centre = n_cycles / frequency

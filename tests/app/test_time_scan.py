@@ -1,0 +1,91 @@
+"""From a phantom through traces in the time domain to an image, with no setting given but the scan's own."""
+
+import math
+
+import pytest
+import torch
+
+from tests.helpers import random_like
+from usct import cli, io, phantom, signals
+from usct.acquisition import Acquisition, Traces, TransducerArray
+from usct.assembly import DEFAULT_FREQUENCIES
+from usct.errors import InputError
+from usct.evaluation import evaluate
+from usct.preflight import loud_frequencies
+
+RING = TransducerArray.ring(8, 60e-3)
+TIMES = torch.arange(600, dtype=torch.float64) / 3e6
+
+
+def scan_of(low, high, noise=0.0, offset=0.0):
+    """Traces of a pulse with a flat spectrum between two frequencies, late by the path through water."""
+    lag = TIMES - 30e-6 - (RING.distances() / 1500.0)[..., None]
+    values = 2 * high * torch.sinc(2 * high * lag) - 2 * low * torch.sinc(2 * low * lag)
+    values = values / values.abs().max() + noise * random_like(values.shape, 1, False) + offset
+    return Acquisition(RING, Traces.of(values.float(), 0.0, 3e6), 1500.0)
+
+
+def run(*words):
+    with pytest.raises(SystemExit) as outcome:
+        cli.main([str(word) for word in words])
+    return outcome.value.code
+
+
+@pytest.mark.parametrize("disturbed", [{}, {"noise": 0.02}, {"offset": 10.0}])
+def test_the_band_of_a_pulse_is_found(disturbed):
+    found = loud_frequencies(scan_of(100e3, 200e3, **disturbed), DEFAULT_FREQUENCIES)
+    assert found[0] == pytest.approx(100e3, abs=10e3)
+    assert found[-1] == pytest.approx(200e3, abs=10e3)
+    assert len(found) == len(DEFAULT_FREQUENCIES)
+
+
+@pytest.mark.parametrize("band", [(150e3, 700e3), (900e3, 1300e3)])
+def test_a_pulse_that_reaches_higher_leaves_the_defaults(band):
+    assert loud_frequencies(scan_of(*band), DEFAULT_FREQUENCIES) == list(DEFAULT_FREQUENCIES)
+
+
+def test_traces_that_hold_nothing_are_refused():
+    scan = scan_of(100e3, 200e3)
+    dead = Acquisition(RING, Traces.of(torch.zeros_like(scan.data.values), 0.0, 3e6), 1500.0)
+    with pytest.raises(InputError, match=r"the traces hold nothing .*; give schedule.frequencies_mhz"):
+        loud_frequencies(dead, DEFAULT_FREQUENCIES)
+
+
+def test_the_band_ends_where_amplitudes_are_half():
+    # The transform of a Gaussian of unit width sigma is a Gaussian; half of it is at sqrt(2 log 2) / sigma.
+    width, middle = 4e-6, 250e3
+    lag = TIMES - 100e-6
+    trace = torch.exp(-0.5 * (lag / width) ** 2) * torch.cos(2 * torch.pi * middle * lag)
+    half = math.sqrt(2 * math.log(2)) / (2 * math.pi * width)
+    low, high = signals.loud_band(trace[None], 3e6, 10e3, 1.4e6)
+    step = 3e6 / len(TIMES)
+    assert low == pytest.approx(middle - half, abs=step)
+    assert high == pytest.approx(middle + half, abs=step)
+
+
+def test_a_low_pulse_is_simulated_and_inverted_by_defaults(tmp_path):
+    # The pulse ends far below the default frequencies, which held nothing but noise.
+    names = [tmp_path / name for name in ("phantom.h5", "scan.h5", "result.h5")]
+    io.save(phantom.make("two_disks", spacing=3e-3), names[0])
+    words = ("--engine", "time", "--frequencies-mhz", "0.05,0.1", "--elements", 20, "--quiet")
+    assert run("simulate", names[0], "-o", names[1], *words) == 0
+    assert (
+        run(
+            "reconstruct",
+            names[1],
+            "-o",
+            names[2],
+            "--set",
+            "schedule.max_frequencies=2",
+            "--set",
+            "schedule.iterations=2",
+            "--quiet",
+        )
+        == 0
+    )
+    result, truth = io.load(names[2]), io.load(names[0]).medium
+    frequencies = sorted({record.frequency for record in result.history})
+    assert frequencies[0] < 60e3
+    assert 100e3 <= frequencies[-1] < 120e3
+    scores = evaluate(result.medium, truth=truth, start=result.start)
+    assert scores.rmse < 0.5 * scores.start_rmse
