@@ -113,6 +113,7 @@ def build_inversion(
         grid.pml_cells,
         usable_device(config.device),
         torch.complex64 if config.precision == "mixed" else torch.complex128,
+        config.forward.engine,
     )
     kernel = kernel_of(config, image.points()[region], observed, array)
     return Inversion(array, discretization, parameterization, _schedule(observed, config, kernel), image)

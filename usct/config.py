@@ -141,6 +141,14 @@ class MisfitSettings(Section):
     outlier_fraction: float = Field(0.01, ge=0, lt=1, description="Share of largest data left out.")
 
 
+class ForwardSettings(Section):
+    """How waves are computed."""
+
+    engine: Literal["helmholtz", "time"] = Field(
+        "helmholtz", description="Direct solver, or time stepping, which is slower and shares nothing with it."
+    )
+
+
 class GridSettings(Section):
     """Discretisation."""
 
@@ -181,6 +189,7 @@ class RunConfig(Section):
     schedule: ScheduleSettings = ScheduleSettings()
     parameterization: ParameterizationSettings = ParameterizationSettings()
     misfit: MisfitSettings = MisfitSettings()
+    forward: ForwardSettings = ForwardSettings()
     grid: GridSettings = GridSettings()
     bounds: Bounds = Bounds()
 

@@ -74,37 +74,16 @@ class Helmholtz(ForwardModel):
     def linearize(
         self, medium: Medium, frequency: float, region: torch.Tensor | None = None, check: bool = True
     ) -> LinearizedForward:
-        """Solve for the fields of all elements: the data, and everything about how they change.
-
-        Args:
-            medium: On `grid`.
-            frequency: Frequency [Hz].
-            region: Where the medium may change, boolean of grid.shape; by default everywhere, absorbing
-                layers included.
-            check: Measure the residual of the wave equation on the whole grid.
-
-        Raises:
-            InputError: If the grid is too coarse for the frequency.
-            ValueError: If medium and grid differ.
-        """
+        """Solve for the fields of all elements; see ForwardModel."""
         squared = self.squared_slowness(medium, frequency).detach()
         with single_threaded_blas():
             return self._linearize(squared, self._buoyancy(medium), frequency, region, check)
 
     def squared_slowness(self, medium: Medium, frequency: float) -> torch.Tensor:
-        """Squared complex slowness on the padded grid, differentiable, shape of `padded` [s^2/m^2].
-
-        Raises:
-            ValueError: If medium and grid differ.
-        """
+        """See ForwardModel."""
         if medium.grid != self.grid:
             raise ValueError("the medium must be on the forward model's grid; use Medium.resampled")
         return self._pad(medium.slowness(frequency) ** 2)
-
-    @property
-    def padded(self) -> Grid:
-        """The grid with its absorbing layers."""
-        return self.grid.padded(self.pml_cells)
 
     def __call__(self, medium: Medium, frequencies: torch.Tensor) -> torch.Tensor:
         """Predict the spectra of unit sources; see ForwardModel."""

@@ -2,11 +2,15 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
 from usct.acquisition import TransducerArray
+from usct.forward.base import ForwardModel
 from usct.forward.helmholtz import Helmholtz
+from usct.forward.time_domain.model import TimeDomain
+from usct.forward.time_domain.simulation import Simulation
 from usct.grid import Grid
 
 ELEMENT_MARGIN_CELLS = 5
@@ -20,9 +24,10 @@ class Discretization:
         points_per_wavelength: At the lowest sound speed [1].
         speed_range: Sound speeds that are expected at least [m/s].
         water_sound_speed: Around the elements [m/s].
-        pml_cells: Thickness of the absorbing layers.
+        pml_cells: Thickness of the direct solver's absorbing layers.
         device: Where to compute.
         storage: Type of the stored fields.
+        engine: `helmholtz`, the direct solver, or `time`, simulations that are transformed while they run.
     """
 
     points_per_wavelength: float = 5.5
@@ -31,11 +36,12 @@ class Discretization:
     pml_cells: int = 10
     device: torch.device = torch.device("cpu")
     storage: torch.dtype = torch.complex64
+    engine: Literal["helmholtz", "time"] = "helmholtz"
 
     def model(
         self, array: TransducerArray, speeds: tuple[float, float], frequency: float, damping: float
-    ) -> Helmholtz:
-        """Forward model for one frequency, its stencil fitted to the expected and the present sound speeds."""
+    ) -> ForwardModel:
+        """Forward model for one frequency, fitted to the expected and the present sound speeds."""
         slowest, fastest = min(self.speed_range[0], speeds[0]), max(self.speed_range[1], speeds[1])
         spacing = slowest / (frequency * self.points_per_wavelength)
         low, high = (edge.tolist() for edge in (array.positions.amin(dim=0), array.positions.amax(dim=0)))
@@ -46,6 +52,20 @@ class Discretization:
             spacing,
             tuple(0.5 * (a + b - (n - 1) * spacing) for a, b, n in zip(low, high, shape, strict=True)),
         )
+        if self.engine == "time":
+            single = self.storage == torch.complex64
+            return TimeDomain(
+                Simulation(
+                    grid,
+                    array,
+                    (frequency, frequency),
+                    (slowest, fastest),
+                    self.water_sound_speed,
+                    damping,
+                    dtype=torch.float32 if single else torch.float64,
+                    device=self.device,
+                )
+            )
         return Helmholtz(
             grid,
             array,

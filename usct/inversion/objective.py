@@ -9,8 +9,8 @@ import torch
 from torch.func import functional_call, vjp
 
 from usct.acquisition import Spectra
+from usct.forward.base import ForwardModel
 from usct.forward.born import LinearizedForward
-from usct.forward.helmholtz import Helmholtz
 from usct.medium import Medium
 from usct.misfit.spectra import LeastSquares, Residual
 from usct.parameterization.base import Parameterization
@@ -126,7 +126,7 @@ class Objective:
 
     def __init__(
         self,
-        models: Sequence[Helmholtz],
+        models: Sequence[ForwardModel],
         observed: Spectra,
         misfit: LeastSquares,
         parameterization: Parameterization,

@@ -9,7 +9,7 @@ for a change v of the squared slowness: the same products as the direct solver's
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from usct.errors import InputError
 from usct.forward.base import ForwardModel
 from usct.forward.born import LinearizedForward
 from usct.forward.sampling import Sampling
+from usct.forward.time_domain.layers import ZONE
 from usct.forward.time_domain.scheme import Scheme
 from usct.forward.time_domain.shots import Records, Shots
 from usct.forward.time_domain.simulation import Simulation
@@ -42,16 +43,14 @@ class TimeDomain(ForwardModel):
     largest_memory: float = 4e9
     grid: Grid = field(init=False)
     array: TransducerArray = field(init=False)
+    water_sound_speed: float = field(init=False)
+    pml_cells: int = field(init=False)
 
     def __post_init__(self) -> None:
         """Show grid and elements as every forward model does."""
-        object.__setattr__(self, "grid", self.simulation.grid)
-        object.__setattr__(self, "array", self.simulation.array)
-
-    @property
-    def padded(self) -> Grid:
-        """The grid with its absorbing layers."""
-        return self.simulation.padded
+        for name in ("grid", "array", "water_sound_speed"):
+            object.__setattr__(self, name, getattr(self.simulation, name))
+        object.__setattr__(self, "pml_cells", ZONE)
 
     def squared_slowness(self, medium: Medium, frequency: float) -> torch.Tensor:
         """See `Simulation.squared_slowness`."""
@@ -59,6 +58,9 @@ class TimeDomain(ForwardModel):
 
     def __call__(self, medium: Medium, frequencies: torch.Tensor) -> torch.Tensor:
         """Predict the spectra of unit sources; see ForwardModel."""
+        stable = self._stable_in(medium)
+        if stable is not self:
+            return stable(medium, frequencies)
         wanted = frequencies.tolist()
         squared = [self.squared_slowness(medium, frequency) for frequency in wanted]
         if torch.is_grad_enabled() and any(values.requires_grad for values in squared):
@@ -101,6 +103,9 @@ class TimeDomain(ForwardModel):
             InputError: If frequencies lie outside the band, the time step is unstable, or the fields would not
                 fit into `largest_memory`.
         """
+        stable = self._stable_in(medium)
+        if stable is not self:
+            return stable.linearize_all(medium, frequencies, region, on_progress)
         self._check_frequencies(frequencies)
         cells = self._cells(region)
         self._check_memory(len(frequencies), len(cells))
@@ -127,6 +132,13 @@ class TimeDomain(ForwardModel):
             LinearizedForward(everything[n], cells, float(residual[n]), own, own, weight[n], self.array)
             for n, own in enumerate(fields)
         ]
+
+    def _stable_in(self, medium: Medium) -> "TimeDomain":
+        """The same model with a step that suits the medium, unless a step was asked for."""
+        if self.simulation.time_step is not None:
+            return self
+        simulation = self.simulation.stable_in(medium)
+        return self if simulation is self.simulation else replace(self, simulation=simulation)
 
     def _fire(
         self,
@@ -190,8 +202,7 @@ class TimeDomain(ForwardModel):
         """Flat padded indices of the region."""
         if region is None:
             return torch.arange(self.padded.n_cells)
-        width = (self.padded.shape[0] - self.grid.shape[0]) // 2
-        inside = torch.nn.functional.pad(region, (width,) * (2 * region.ndim))
+        inside = torch.nn.functional.pad(region, (ZONE,) * (2 * region.ndim))
         return inside.reshape(-1).nonzero()[:, 0]
 
     def _check_frequencies(self, frequencies: list[float]) -> None:
