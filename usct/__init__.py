@@ -17,6 +17,7 @@ _PUBLIC = {
     "Spectra": "usct.acquisition",
     "Traces": "usct.acquisition",
     "TransducerArray": "usct.acquisition",
+    "check": "usct.calibration.checking",
     "compare": "usct.comparison",
     "compare_kernels": "usct.kernel_comparison",
     "diagnose": "usct.api",

@@ -6,7 +6,17 @@ from typing import Annotated, cast
 import typer
 
 from usct import __version__
-from usct.cli import comparing, demonstrating, diagnosing, files, inverting, judging, making, resampling
+from usct.cli import (
+    calibrating,
+    comparing,
+    demonstrating,
+    diagnosing,
+    files,
+    inverting,
+    judging,
+    making,
+    resampling,
+)
 from usct.errors import InputError
 
 EXIT_FAILED = 1
@@ -64,9 +74,11 @@ def usct(
         raise typer.Exit(EXIT_INPUT)
 
 
-_MAKE, _IMAGE, _FILES = "Make data", "Make and judge images", "Files and machine"
+_MAKE, _MEASURED = "Make data", "Measured scans"
+_IMAGE, _FILES = "Make and judge images", "Files and machine"
 app.command(rich_help_panel=_MAKE)(making.phantom)
 app.command(rich_help_panel=_MAKE)(making.simulate)
+app.command(rich_help_panel=_MEASURED)(calibrating.check)
 app.command(rich_help_panel=_IMAGE)(inverting.reconstruct)
 app.command(rich_help_panel=_IMAGE)(resampling.resample)
 app.command(rich_help_panel=_IMAGE)(judging.evaluate)
