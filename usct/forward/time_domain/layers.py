@@ -44,7 +44,9 @@ class Layer:
         return 1.0 / (1.0 + self.gain / (1.0 - self.memory / z))
 
 
-def layer(n_nodes: int, spacing: float, step: float, sound_speed: float, frequency: float) -> Layer:
+def layer(
+    n_nodes: int, spacing: float, step: float, sound_speed: float, frequency: float, offset: float = 0.0
+) -> Layer:
     """Layers at both ends of an axis.
 
     Args:
@@ -54,15 +56,16 @@ def layer(n_nodes: int, spacing: float, step: float, sound_speed: float, frequen
         sound_speed: In the layers [m/s].
         frequency: Below it the layers turn from stretching to damping, which keeps what is evanescent and
             slow from lingering [Hz].
+        offset: Of the points from the nodes, in cells.
 
     References:
         Roden & Gedney, Microw. Opt. Technol. Lett. 27 (2000) 334; Komatitsch & Martin, Geophysics 72 (2007)
         SM155; Pasalic & McGarry, SEG Expanded Abstracts (2010) 2925.
     """
-    position = torch.arange(n_nodes, dtype=torch.float64)
+    position = torch.arange(n_nodes, dtype=torch.float64) + offset
     absorbing = ZONE - 2
     depth = torch.maximum(absorbing - position, position - (n_nodes - 1 - absorbing)).clamp(min=0)
-    share = depth / absorbing
+    share = (depth / absorbing).clamp(max=1)
     strongest = -0.5 * (POWER + 1) * sound_speed * math.log(REFLECTION) / (absorbing * spacing)
     loss = strongest * share**POWER
     shift = math.pi * frequency * (1 - share)

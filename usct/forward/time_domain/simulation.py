@@ -129,13 +129,13 @@ class Simulation:
         """
         if medium.grid != self.grid:
             raise ValueError("the medium must be on the forward model's grid; use Medium.resampled")
-        speed = self._pad(medium.sound_speed.double())
+        speed = self.continued(medium.sound_speed.double())
         if relaxation is None or medium.attenuation is None:
             return speed**-2, None
         frequency = self.reference_frequency or math.sqrt(self.band[0] * self.band[1])
         omega = 2 * math.pi * frequency
         scale = (frequency / medium.reference_frequency) ** medium.attenuation_power
-        loss = self._pad(medium.attenuation.double()) * scale
+        loss = self.continued(medium.attenuation.double()) * scale
         strength = relaxation.strength(torch.atan(loss * speed / omega), omega)
         dispersion = torch.sqrt(1 + strength * relaxation.shape(omega)).real
         return (speed * dispersion) ** -2, strength
@@ -177,7 +177,7 @@ class Simulation:
     def _scheme(self, medium: Medium) -> Scheme:
         relaxation = self.relaxation(medium)
         instant, strength = self.slowness(medium, relaxation)
-        density = None if medium.density is None else self._pad(medium.density.detach().double())
+        density = None if medium.density is None else self.continued(medium.density.detach().double())
         grid, step = self.padded, self.step
         layers = tuple(layer(n, grid.spacing, step, self.water_sound_speed, self.band[0]) for n in grid.shape)
         return assemble(grid, step, self.stencil, layers, instant, strength, relaxation, density)
@@ -211,7 +211,7 @@ class Simulation:
         if medium.density is None:
             return points
         # The field that is advanced is the pressure over the root of the density, relative to the water's.
-        density = self._pad(medium.density.detach().double()).reshape(-1)[points.nodes]
+        density = self.continued(medium.density.detach().double()).reshape(-1)[points.nodes]
         return Sampling(points.nodes, points.weights * (density / density.median()).sqrt())
 
     def propagate(self, scheme: Scheme, shots: Shots) -> Records:
@@ -230,7 +230,7 @@ class Simulation:
         omegas = [self.omega(frequency) for frequency in frequencies]
         return transform_kernel(omegas, self.step, n_steps, every)
 
-    def _pad(self, values: torch.Tensor) -> torch.Tensor:
+    def continued(self, values: torch.Tensor) -> torch.Tensor:
         """Continue a map by its rim into the absorbing layers."""
         width = (ZONE,) * (2 * self.grid.n_dims)
         return torch.nn.functional.pad(values[None, None], width, mode="replicate")[0, 0]
