@@ -2,8 +2,12 @@
 
 import hashlib
 import math
+import multiprocessing
 import os
-from collections.abc import Callable
+import pickle
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +18,7 @@ import usct
 from usct.acquisition import Acquisition, Traces, TransducerArray
 from usct.errors import InputError
 from usct.forward.parallel import n_threads
+from usct.forward.time_domain.elastic import Elastic, shear_speed_of
 from usct.forward.time_domain.recording import Pulse, Recorder
 from usct.forward.time_domain.simulation import Simulation
 from usct.grid import Grid
@@ -29,6 +34,8 @@ MEMORY_SHARE = 0.8
 DELAY_SPREAD = 0.1e-6
 """Transmits fire late or early by up to this [s]."""
 AMPLITUDE_SPREAD = 0.1
+TASK_SIZE = 4
+"""Transmits that another process is given at a time."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,7 @@ class TraceSettings:
         duration: Of the traces; by default 1.3 times what the slowest wave needs across the array [s].
         sampling_frequency: By default four times the highest frequency of the band [Hz].
         time_step: By default as long as is stable [s].
+        elastic: Let bone bear shear waves, in two dimensions, and leave attenuation out.
     """
 
     band: tuple[float, float]
@@ -53,6 +61,7 @@ class TraceSettings:
     duration: float | None = None
     sampling_frequency: float | None = None
     time_step: float | None = None
+    elastic: bool = False
 
 
 def simulate_traces(
@@ -62,6 +71,7 @@ def simulate_traces(
     store: Path,
     resume: bool = False,
     on_progress: Callable[[float, str], None] | None = None,
+    executor: Executor | None = None,
 ) -> Acquisition:
     """Simulate the traces that elements record from a phantom, with an unknown pulse and noise.
 
@@ -75,6 +85,8 @@ def simulate_traces(
         store: File for the rows.
         resume: Go on with that file; the result equals that of an uninterrupted run.
         on_progress: Called with the share done and a sentence.
+        executor: Where to simulate, such as a pool of processes or a Dask client's `get_executor()`; by default
+            here, on all threads.
 
     Raises:
         InputError: If elements lie inside the object, the time step is unstable, the pulse lies above the grid's
@@ -86,24 +98,65 @@ def simulate_traces(
     rows = RowFile(store, (n_tx, n_rx, recorder.n_samples), mark, resume)
     missing = torch.tensor(rows.missing, dtype=torch.long)
     delays, amplitudes = _firing(n_tx, settings.seed)
-    batches = recorder.record(medium, array.transmits[missing], delays[missing], amplitudes[missing])
-    text = f"Simulating {n_tx} transmits"
-    for some, traces in batches if len(missing) else ():
+    firing = array.transmits[missing], delays[missing], amplitudes[missing]
+    text, n_done = f"Simulating {n_tx} transmits", n_tx - len(missing)
+    for some, traces in _recorded(recorder, medium, firing, executor):
         for row, own in zip(missing[some].tolist(), traces.numpy(), strict=True):
             rows.put(row, own + _noise(own, row, array, recorder, settings))
+        n_done += len(traces)
         if on_progress:
-            on_progress(1 - (len(missing) - some.stop) / n_tx, text)
+            on_progress(n_done / n_tx, text)
     usable = torch.ones(n_tx, n_rx, dtype=torch.bool)
     data = Traces(torch.from_numpy(rows.values), 0.0, recorder.sampling_frequency, usable)
     low, high = settings.band
+    kind = "elastic" if settings.elastic else "acoustic"
     facts = {
         "snr_db": str(settings.snr_db),
         "seed": str(settings.seed),
         "band": f"{low:g} to {high:g} Hz",
-        "simulated_by": f"usct {usct.__version__}, time domain, {1e3 * medium.grid.spacing:.4g} mm",
+        "simulated_by": f"usct {usct.__version__}, {kind} waves, time domain, {1e3 * medium.grid.spacing:.4g} mm",
     }
     water = _water(phantom.medium)
     return Acquisition(array, data, water, truth=phantom.medium, title=phantom.title, metadata=facts)
+
+
+def _recorded(
+    recorder: Recorder, medium: Medium, firing: tuple[torch.Tensor, ...], executor: Executor | None
+) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Which of some transmits, and their traces, in whatever order they come."""
+    n = len(firing[0])
+    if executor is None:
+        yield from recorder.record(medium, *firing) if n else ()
+        return
+    tasks = {}
+    for first in range(0, n, TASK_SIZE):
+        some = slice(first, min(first + TASK_SIZE, n))
+        # Plain bytes: tensors that travel between processes on their own take up shared memory.
+        task = pickle.dumps((recorder, medium, *(values[some] for values in firing)))
+        tasks[executor.submit(_record, task)] = some
+    for future in as_completed(tasks):
+        yield tasks[future], torch.from_numpy(future.result())
+
+
+@contextmanager
+def processes(count: int) -> Iterator[Executor | None]:
+    """A pool of processes that share out the machine's threads; None for one."""
+    if count == 1:
+        yield None
+        return
+    threads = max(1, n_threads() // count)
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(count, context, torch.set_num_threads, (threads,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _record(task: bytes) -> np.ndarray:
+    """Traces of a task, in another process."""
+    recorder, *settings = pickle.loads(task)  # noqa: S301 - made above
+    return torch.cat([traces for _, traces in recorder.record(*settings)]).numpy()
 
 
 def plan(medium: Medium, array: TransducerArray, settings: TraceSettings) -> tuple[Recorder, Medium]:
@@ -115,6 +168,9 @@ def plan(medium: Medium, array: TransducerArray, settings: TraceSettings) -> tup
     if medium.grid.n_dims == 2:
         check_simulation(medium, array, settings.band)
     slowest, fastest = float(medium.sound_speed.min()), float(medium.sound_speed.max())
+    if settings.elastic:
+        shear = shear_speed_of(medium)
+        slowest = min([slowest, *shear[shear > 0].tolist()])
     pulse = Pulse(
         *settings.band, phase=float(np.random.default_rng([settings.seed, 0]).uniform(0, 2 * math.pi))
     )
@@ -133,16 +189,19 @@ def plan(medium: Medium, array: TransducerArray, settings: TraceSettings) -> tup
         time_step=settings.time_step,
     )
     fine = medium.resampled(grid)
-    if settings.time_step is None:
-        simulation = simulation.stable_in(fine)
-    simulation.scheme(fine)
+    chosen: Simulation | Elastic = simulation
+    if settings.elastic:
+        chosen = Elastic.of(simulation, shear_speed_of(fine))
+    elif settings.time_step is None:
+        chosen = simulation.stable_in(fine)
+    chosen.scheme(fine)
     sampling_frequency = settings.sampling_frequency or 4 * settings.band[1]
     if sampling_frequency < 2 * pulse.band[1]:
         raise InputError(
             f"the sampling frequency of {sampling_frequency / 1e6:g} MHz is below twice the pulse's highest frequency "
             f"of {pulse.band[1] / 1e6:g} MHz; choose a higher one or a lower band"
         )
-    return Recorder(simulation, pulse, duration, sampling_frequency), fine
+    return Recorder(chosen, pulse, duration, sampling_frequency), fine
 
 
 def _around(array: TransducerArray, spacing: float) -> Grid:

@@ -19,7 +19,7 @@ from usct.io import load
 from usct.io.rows import RowFile
 from usct.medium import Medium
 from usct.phantom import Phantom
-from usct.simulating import TraceSettings, plan, simulate_traces
+from usct.simulating import TraceSettings, plan, processes, simulate_traces
 
 SPEED = 1500.0
 SETTINGS = TraceSettings((40e3, 60e3), snr_db=None, seed=4)
@@ -165,9 +165,44 @@ def test_the_command_line_writes_a_scan(tmp_path, capsys):
     assert "unstable" in capsys.readouterr().err
     assert run(*words[:4], "--spacing-mm", 1) == 2
     assert "add --engine time" in capsys.readouterr().err
+    elastic = ("elastic" if word == "time" else word for word in words)
+    assert run(*elastic, "--workers", 2) == 0
+    assert "elastic waves" in load(tmp_path / "scan.h5").metadata["simulated_by"]
 
 
 def test_rows_that_do_not_fit_on_the_disk_are_refused(tmp_path):
     with pytest.raises(InputError, match="could not be set aside"):
         RowFile(tmp_path / "rows", (2**40, 2**10), "mark", resume=False)
     assert not list(tmp_path.iterdir())
+
+
+def test_processes_simulate_the_same(tmp_path):
+    made, array = small_phantom(), small_array()
+    wanted = simulate_traces(made, array, SETTINGS, tmp_path / "here.part").data.values.clone()
+    shares = []
+    with processes(2) as pool:
+        found = simulate_traces(
+            made, array, SETTINGS, tmp_path / "there.part", False, lambda share, _: shares.append(share), pool
+        ).data.values
+    assert np.allclose(found, wanted, rtol=0, atol=1e-6 * float(wanted.abs().max()))
+    assert sorted(shares) == shares
+    assert shares[-1] == 1
+
+
+def test_bone_that_bears_shear_sounds_otherwise(tmp_path):
+    made, array = small_phantom(), small_array()
+    bone = torch.where(made.medium.sound_speed > SPEED, 2600.0, SPEED).double()
+    skull = replace(made, medium=replace(made.medium, sound_speed=bone))
+    settings = replace(SETTINGS, duration=2e-4, spacing=2.5e-3)
+
+    def difference(what, name):
+        traces = []
+        for elastic in (False, True):
+            store = tmp_path / f"{name} {elastic}.part"
+            scan = simulate_traces(what, array, replace(settings, elastic=elastic), store)
+            assert ("elastic waves" in scan.metadata["simulated_by"]) is elastic
+            traces.append(scan.data.values.double())
+        return float((traces[1] - traces[0]).norm() / traces[0].norm())
+
+    assert difference(made, "soft") < 5e-3
+    assert difference(skull, "hard") > 0.1

@@ -28,6 +28,7 @@ class Engine(Enum):
 
     FREQUENCY = "frequency"
     TIME = "time"
+    ELASTIC = "elastic"
 
 
 class ArrayKind(Enum):
@@ -74,7 +75,10 @@ def simulate(
         typer.Option("--uniform-density", help="Simulate with the water's density everywhere."),
     ] = False,
     engine: Annotated[
-        Engine, typer.Option(help="Direct solver and spectra, or time stepping and traces.")
+        Engine,
+        typer.Option(
+            help="Direct solver and spectra, or time stepping and traces; elastic: bone bears shear, no loss."
+        ),
     ] = Engine.FREQUENCY,
     spacing_mm: Annotated[
         float | None, typer.Option(min=0.01, max=20, help="Time engine: size of a cell in mm.")
@@ -88,6 +92,9 @@ def simulate(
     resume: Annotated[
         bool, typer.Option("--resume", help="Time engine: go on after an interruption.")
     ] = False,
+    workers: Annotated[
+        int, typer.Option(min=1, max=1024, help="Time engine: processes that share the transmits.")
+    ] = 1,
     quiet: Quiet = False,
 ) -> None:
     """Simulate what a ring array records of a phantom, with noise and an unknown pulse.
@@ -110,22 +117,14 @@ def simulate(
     if uniform_density:
         made = dataclasses.replace(made, medium=dataclasses.replace(made.medium, density=None))
     ring = (array, elements, radius_mm)
-    if engine is Engine.TIME:
-        _simulate_traces(
-            made,
-            output,
-            ring,
-            frequencies,
-            snr_db,
-            seed,
-            (spacing_mm, time_step_ns, duration_us),
-            resume,
-            quiet,
-        )
+    if engine is not Engine.FREQUENCY:
+        numerics = (spacing_mm, time_step_ns, duration_us, engine is Engine.ELASTIC)
+        _simulate_traces(made, output, ring, frequencies, snr_db, seed, numerics, workers, resume, quiet)
         return
-    if resume or spacing_mm or time_step_ns or duration_us:
+    if resume or spacing_mm or time_step_ns or duration_us or workers > 1:
         raise InputError(
-            "--resume, --spacing-mm, --time-step-ns and --duration-us are for the time engine; add --engine time."
+            "--resume, --workers, --spacing-mm, --time-step-ns and --duration-us are for the time engine; add "
+            "--engine time."
         )
     _simulate(made, output, ring, frequencies, snr_db, seed, quiet)
     if not quiet:
@@ -159,16 +158,17 @@ def _simulate_traces(
     frequencies: list[float],
     snr_db: float,
     seed: int,
-    numerics: tuple[float | None, float | None, float | None],
+    numerics: tuple[float | None, float | None, float | None, bool],
+    workers: int,
     resume: bool,
     quiet: bool,
 ) -> None:
     from usct import io
     from usct.acquisition import TransducerArray
-    from usct.simulating import TraceSettings, simulate_traces
+    from usct.simulating import TraceSettings, processes, simulate_traces
 
     _, n_elements, radius_mm = ring
-    spacing_mm, time_step_ns, duration_us = numerics
+    spacing_mm, time_step_ns, duration_us, elastic = numerics
     settings = TraceSettings(
         (frequencies[0], frequencies[-1]),
         snr_db if math.isfinite(snr_db) else None,
@@ -176,11 +176,12 @@ def _simulate_traces(
         None if spacing_mm is None else spacing_mm * MILLIMETRE,
         None if duration_us is None else duration_us * MICROSECOND,
         time_step=None if time_step_ns is None else time_step_ns * 1e-3 * MICROSECOND,
+        elastic=elastic,
     )
     array = TransducerArray.ring(n_elements, radius_mm * MILLIMETRE)
     store = output.with_name(output.name + ".part")
-    with Narrator(quiet) as narrator:
-        scan = simulate_traces(made, array, settings, store, resume, narrator.step)
+    with Narrator(quiet) as narrator, processes(workers) as pool:
+        scan = simulate_traces(made, array, settings, store, resume, narrator.step, pool)
     io.save(scan, output)
     store.unlink()
     if not quiet:

@@ -11,7 +11,9 @@ of the normal stresses, and a source s of the pressure's wave equation adds -c^2
 are lossless.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
@@ -130,6 +132,10 @@ class Elastic:
     def water_sound_speed(self) -> float:
         """Sound speed around the elements [m/s]."""
         return self.simulation.water_sound_speed
+
+    def prepared(self, medium: Medium) -> Callable[[Shots], Records]:
+        """What runs shots in a medium; see `scheme` for what it refuses."""
+        return partial(self.propagate, self.scheme(medium))
 
     def kernel(self, frequencies: list[float], n_steps: int, every: int = 1) -> torch.Tensor:
         """Transform from steps to frequencies, shape (freq, time)."""

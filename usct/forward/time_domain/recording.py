@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from usct.forward.parallel import n_threads
+from usct.forward.time_domain.elastic import Elastic
 from usct.forward.time_domain.shots import Shots
 from usct.forward.time_domain.simulation import Simulation
 from usct.medium import Medium
@@ -62,7 +63,7 @@ class Recorder:
         sampling_frequency: Of the traces [Hz].
     """
 
-    simulation: Simulation
+    simulation: Simulation | Elastic
     pulse: Pulse
     duration: float
     sampling_frequency: float
@@ -94,7 +95,8 @@ class Recorder:
         Raises:
             InputError: If the time step is unstable or an element lies outside the grid.
         """
-        scheme, sampling = self.simulation.scheme(medium), self.simulation.sampling(medium)
+        sampling = self.simulation.sampling(medium)
+        propagate = self.simulation.prepared(medium)
         n_steps = self.simulation.n_steps
         signal = self.simulation.drive.signal(n_steps)[None, None]
         frequencies = self._frequencies()
@@ -103,7 +105,7 @@ class Recorder:
         for first in range(0, len(transmits), size):
             some = slice(first, min(first + size, len(transmits)))
             shots = Shots(sampling, transmits[some, None], signal, self.simulation.array.receives)
-            raw = self.simulation.propagate(scheme, shots).traces.cpu()
+            raw = propagate(shots).traces.cpu()
             turn = torch.polar(
                 amplitudes[some, None].double(), -2 * torch.pi * delays[some, None] * frequencies
             )

@@ -1,7 +1,9 @@
 """A time-domain simulation: its settings, what follows from them, and firing elements into a medium."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
@@ -224,6 +226,10 @@ class Simulation:
         from usct.forward.time_domain import compiled
 
         return compiled.propagate(scheme, shots, self.dtype)
+
+    def prepared(self, medium: Medium) -> Callable[[Shots], Records]:
+        """What runs shots in a medium; see `scheme` for what it refuses."""
+        return partial(self.propagate, self.scheme(medium))
 
     def kernel(self, frequencies: list[float], n_steps: int, every: int = 1) -> torch.Tensor:
         """Transform from steps to frequencies, shape (freq, time)."""
