@@ -1,0 +1,1 @@
+"""First arrivals, and images of sound speed made of them."""
