@@ -17,6 +17,7 @@ _PUBLIC = {
     "Spectra": "usct.acquisition",
     "Traces": "usct.acquisition",
     "TransducerArray": "usct.acquisition",
+    "calibrate": "usct.calibration.water",
     "check": "usct.calibration.checking",
     "compare": "usct.comparison",
     "compare_kernels": "usct.kernel_comparison",

@@ -56,8 +56,9 @@ class Measured:
 
     @property
     def noise(self) -> torch.Tensor:
-        """Noise of every channel by its receive element, shape (tx, rx) [Pa]."""
-        return self.levels.noise.nanmedian(dim=0).values.expand(self.levels.noise.shape)
+        """Noise of every channel: its own or its receive element's, whichever is more, shape (tx, rx) [Pa]."""
+        typical = self.levels.noise.nanmedian(dim=0).values.expand(self.levels.noise.shape)
+        return torch.fmax(self.levels.noise, typical)
 
 
 def check_traces(scan: Acquisition, water_only: bool = False) -> QualityReport:

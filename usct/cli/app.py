@@ -79,6 +79,7 @@ _IMAGE, _FILES = "Make and judge images", "Files and machine"
 app.command(rich_help_panel=_MAKE)(making.phantom)
 app.command(rich_help_panel=_MAKE)(making.simulate)
 app.command(rich_help_panel=_MEASURED)(calibrating.check)
+app.command(rich_help_panel=_MEASURED)(calibrating.calibrate)
 app.command(rich_help_panel=_IMAGE)(inverting.reconstruct)
 app.command(rich_help_panel=_IMAGE)(resampling.resample)
 app.command(rich_help_panel=_IMAGE)(judging.evaluate)

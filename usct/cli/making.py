@@ -189,8 +189,12 @@ def _simulate_traces(
         typer.echo(f"Wrote {output}: {n_elements} elements, traces of {n_samples} samples")
 
 
-def parse_frequencies(text: str) -> list[float]:
+def parse_frequencies(text: str, option: str = "--frequencies-mhz") -> list[float]:
     """Read frequencies written as first:last:step (both ends included) or as a list [MHz].
+
+    Args:
+        text: What was written.
+        option: Where, for the error's sentence.
 
     Returns:
         Increasing frequencies [Hz].
@@ -203,11 +207,11 @@ def parse_frequencies(text: str) -> list[float]:
     try:
         numbers = [float(part) for part in parts]
     except ValueError:
-        raise InputError(f"--frequencies-mhz is {text!r}; {rule}.") from None
+        raise InputError(f"{option} is {text!r}; {rule}.") from None
     if ":" in text:
         numbers = _range(numbers)
     if not numbers or not all(math.isfinite(number) and number > 0 for number in numbers):
-        raise InputError(f"--frequencies-mhz is {text!r}, which holds no positive frequency; {rule}.")
+        raise InputError(f"{option} is {text!r}, which holds no positive frequency; {rule}.")
     return sorted({round(number * MEGAHERTZ, 3) for number in numbers})
 
 
