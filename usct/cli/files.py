@@ -10,18 +10,25 @@ from usct.cli.paths import prepare_hdf5
 
 File = Annotated[Path, typer.Argument(help="A scan, phantom or result: native HDF5, or a foreign format.")]
 
+Positions = Annotated[
+    Path | None,
+    typer.Option(
+        help="For travel times: .mat file with element_positions, where they have one of their own."
+    ),
+]
 
-def info(file: File) -> None:
+
+def info(file: File, positions: Positions = None) -> None:
     """Tell what is in a file.
 
     [bold]Example:[/bold]  usct info scan.h5
     """
     from usct import io
 
-    print_rows(io.describe(file))
+    print_rows(io.describe(file, positions))
 
 
-def validate(file: File) -> int:
+def validate(file: File, positions: Positions = None) -> int:
     """Check a file and list everything that is wrong with it.
 
     Exit code 0 if nothing is, 1 if the file can be used all the same, 2 if not.
@@ -31,14 +38,14 @@ def validate(file: File) -> int:
     from usct import io
     from usct.errors import InputError
 
-    found = io.problems(file)
+    found = io.problems(file, positions)
     if not found:
         typer.echo(f"{file}: nothing is wrong.")
         return 0
     for sentence in found:
         typer.echo(sentence)
     try:
-        io.load(file)
+        io.load(file, positions)
     except InputError:
         return 2
     return 1

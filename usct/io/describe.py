@@ -12,44 +12,49 @@ from usct.io.dispatch import read
 from usct.medium import Medium
 from usct.phantom.base import Phantom
 from usct.reconstruction import Reconstruction
+from usct.travel_times import TravelTimes
 from usct.units import KILOHERTZ, MEGAHERTZ, MICROSECOND, MILLIMETRE
 
 _CONJUGATED = -0.25
 Rows = list[tuple[str, str]]
 
 
-def describe(path: str | os.PathLike[str]) -> Rows:
+def describe(path: str | os.PathLike[str], positions: Path | None = None) -> Rows:
     """List the facts of a file as (name, value) pairs, for people.
 
     Args:
         path: Any file that `load` reads.
+        positions: As for `load`.
 
     Raises:
         InputError: As `load`.
     """
     path = Path(path)
-    contents = read(path)
+    contents = read(path, positions)
     thing = contents.thing
     rows = [("file", str(path)), ("format", contents.file_format)]
     if isinstance(thing, Acquisition):
         return rows + _scan_rows(thing)
+    if isinstance(thing, TravelTimes):
+        return rows + _travel_time_rows(thing)
     if isinstance(thing, Diagnosis):
         return rows + _diagnosis_rows(thing)
     return rows + (_phantom_rows(thing) if isinstance(thing, Phantom) else _result_rows(thing))
 
 
-def problems(path: str | os.PathLike[str]) -> list[str]:
+def problems(path: str | os.PathLike[str], positions: Path | None = None) -> list[str]:
     """Find everything that is wrong with a file.
 
     Args:
         path: Any file.
+        positions: As for `load`.
 
     Returns:
         One sentence for each problem, with file, value and remedy; empty if there is none.
     """
     path = Path(path)
     try:
-        contents = read(path)
+        contents = read(path, positions)
     except RefusalError as error:
         return list(error.sentences)
     except InputError as error:
@@ -92,6 +97,21 @@ def _scan_rows(scan: Acquisition) -> Rows:
         + _texts(dict(scan.metadata))
         + [("note", note) for note in scan.notes]
     )
+
+
+def _travel_time_rows(times: TravelTimes) -> Rows:
+    array, delays = times.array, times.delays[times.delays.isfinite()] / MICROSECOND
+    difference = ((times.delays - times.delays.T) / MICROSECOND)[(times.delays + times.delays.T).isfinite()]
+    return [
+        ("kind", "travel times: with the object minus in water"),
+        ("title", times.title),
+        ("elements", str(array.n_elements)),
+        ("ring radius", f"{array.radius / MILLIMETRE:.2f} mm"),
+        ("picks", f"{times.n_picks} of {times.delays.numel()} channels"),
+        ("delays", f"{float(delays.min()):.2f} to {float(delays.max()):.2f} us"),
+        ("reciprocity", f"{float(difference.square().mean().sqrt()):.3f} us rms between the two directions"),
+        *(("note", note) for note in times.notes),
+    ]
 
 
 def _spectra_rows(spectra: Spectra) -> Rows:

@@ -10,16 +10,19 @@ import numpy as np
 from usct.acquisition import Acquisition
 from usct.diagnosis import Diagnosis
 from usct.errors import InputError
-from usct.io import hdf5, maps, matlab, native_write, waveform_inversion
+from usct.io import hdf5, maps, matlab, native_write, travel_times, waveform_inversion
 from usct.io.hdf5 import text
 from usct.io.native_kernels import write_kernels
 from usct.io.native_read import read_native
 from usct.phantom.base import Phantom
 from usct.reconstruction import Reconstruction
+from usct.travel_times import TravelTimes
 
-Loaded = Acquisition | Phantom | Reconstruction | Diagnosis
-_NAMES = tuple(dict.fromkeys((*waveform_inversion.VARIABLES, *maps.VARIABLES)))
-_KNOWN = "give a usct file, a WaveformInversionUST .mat file, a stride model or a sound-speed map"
+Loaded = Acquisition | Phantom | Reconstruction | Diagnosis | TravelTimes
+_NAMES = tuple(dict.fromkeys((*waveform_inversion.VARIABLES, *maps.VARIABLES, *travel_times.VARIABLES)))
+_KNOWN = (
+    "give a usct file, a WaveformInversionUST .mat file, travel times, a stride model or a sound-speed map"
+)
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Contents:
     """What a file holds.
 
     Attributes:
-        thing: The scan, phantom, result or diagnosis.
+        thing: The scan, travel times, phantom, result or diagnosis.
         masks: What had to be masked in a scan although it should hold data, in sentences.
         file_format: Name of the format, for people.
     """
@@ -37,12 +40,13 @@ class Contents:
     file_format: str
 
 
-def load(path: str | os.PathLike[str]) -> Loaded:
-    """Read a scan, a phantom, a result or a diagnosis; the contents decide, not the suffix.
+def load(path: str | os.PathLike[str], positions: str | os.PathLike[str] | None = None) -> Loaded:
+    """Read a scan, travel times, a phantom, a result or a diagnosis; the contents decide, not the suffix.
 
     Args:
-        path: A native file, a WaveformInversionUST file (MATLAB 5 to 7.3), a stride model, or a
+        path: A native file, a WaveformInversionUST file (MATLAB 5 to 7.3), travel times, a stride model, or a
             sound-speed map with its axes or spacing.
+        positions: For travel times, the file of the element positions where they have one of their own.
 
     Returns:
         The object; for scans from other programs `notes` lists what was converted and masked.
@@ -50,7 +54,7 @@ def load(path: str | os.PathLike[str]) -> Loaded:
     Raises:
         InputError: If the file is missing, damaged, unsafe, of an unknown kind, or contradicts itself.
     """
-    return read(Path(path)).thing
+    return read(Path(path), None if positions is None else Path(positions)).thing
 
 
 def save(thing: Loaded, path: str | os.PathLike[str]) -> None:
@@ -63,6 +67,8 @@ def save(thing: Loaded, path: str | os.PathLike[str]) -> None:
     Raises:
         InputError: If the file cannot be written; what was there before is unchanged.
     """
+    if isinstance(thing, TravelTimes):
+        raise InputError(f"{path}: travel times have no native format; keep their .mat file.")
     if isinstance(thing, Acquisition):
         native_write.write_acquisition(thing, Path(path))
     elif isinstance(thing, Phantom):
@@ -73,19 +79,47 @@ def save(thing: Loaded, path: str | os.PathLike[str]) -> None:
         native_write.write_reconstruction(thing, Path(path))
 
 
-def read(path: Path) -> Contents:
+def read(path: Path, positions: Path | None = None) -> Contents:
     """Read a file as `load` does, and tell what was found on the way.
 
     Raises:
         InputError: As `load`.
     """
     head = _head(path)
+    if not h5py.is_hdf5(path):
+        if not matlab.is_matlab_5(head):
+            raise InputError(f"{path}: {_guess(head)}; {_KNOWN}.")
+        variables = matlab.variables_5(path, _NAMES)
+        if travel_times.DATA_VARIABLE in variables:
+            return _read_travel_times(variables, path, positions, "MATLAB 5 to 7")
+        return _read_variables(variables, path, "MATLAB 5 to 7")
+    with hdf5.opened(path) as file:
+        if travel_times.DATA_VARIABLE in file:
+            variables = matlab.variables_73(file, path, _NAMES)
+            return _read_travel_times(variables, path, positions, "MATLAB 7.3 (HDF5)")
+        return _read_hdf5(file, path, head.startswith(b"MATLAB"))
+
+
+def _read_travel_times(
+    variables: dict[str, np.ndarray], path: Path, positions: Path | None, file_format: str
+) -> Contents:
+    """Travel times, with the element positions of another file where one is named."""
+    elsewhere = None
+    if positions is not None:
+        elsewhere = travel_times.positions_of(_variables_of(positions), positions), positions
+    thing = travel_times.read_travel_times(variables, path, elsewhere)
+    return Contents(thing, (), f"ust-sart travel times, {file_format}")
+
+
+def _variables_of(path: Path) -> dict[str, np.ndarray]:
+    """The known variables of a MATLAB file of any version."""
+    head = _head(path)
     if h5py.is_hdf5(path):
         with hdf5.opened(path) as file:
-            return _read_hdf5(file, path, head.startswith(b"MATLAB"))
+            return matlab.variables_73(file, path, _NAMES)
     if matlab.is_matlab_5(head):
-        return _read_variables(matlab.variables_5(path, _NAMES), path, "MATLAB 5 to 7")
-    raise InputError(f"{path}: {_guess(head)}; {_KNOWN}.")
+        return matlab.variables_5(path, _NAMES)
+    raise InputError(f"{path}: {_guess(head)}; give --positions a .mat file.")
 
 
 def _head(path: Path) -> bytes:
@@ -155,5 +189,5 @@ def _read_variables(
     if any(name in variables for name in maps.MAP_NAMES):
         return Contents(maps.read_map(variables, path), (), file_format)
     listed = f" (it holds {', '.join(sorted(found)[:8])})" if found else ""
-    wanted = ", ".join((*waveform_inversion.DATA_VARIABLES, *maps.MAP_NAMES[:2]))
+    wanted = ", ".join((*waveform_inversion.DATA_VARIABLES, travel_times.DATA_VARIABLE, *maps.MAP_NAMES[:2]))
     raise InputError(f"{path}: none of {wanted} is in the file{listed}; {_KNOWN}.")
