@@ -36,6 +36,9 @@ from usct.revisiting import Frequency, Place, settings_of, visit
 
 SIMULATION_POINTS_PER_WAVELENGTH = 8.0
 SIMULATION_PML_CELLS = 14
+RELATIVE_ATTENUATION = (
+    "relative: strengths of transmits and receives are fitted to the same data, and take part of the loss"
+)
 
 
 def simulate(
@@ -136,6 +139,8 @@ def reconstruct(
     highest = 2 * math.pi * float(observed.frequencies.max()) / water
     warning = capacity_warning(inversion.parameterization, inversion.grid, highest, config.schedule.cutoff)
     notes |= {"warning": warning} if warning else {}
+    if config.attenuation.invert and config.misfit.source_weights != "none":
+        notes["attenuation"] = RELATIVE_ATTENUATION
     identity = fingerprint(config, acquisition, observed, water)
     state = load_state(checkpoint, identity) if resume else None
     iterates = inversion.iterate(observed, state)

@@ -16,7 +16,7 @@ from usct.errors import InputError
 from usct.grid import Grid
 from usct.inversion.discretization import Discretization
 from usct.inversion.loop import Inversion
-from usct.inversion.schedule import Kernel, Schedule, Stage, continuation, within_budget
+from usct.inversion.schedule import Kernel, Schedule, Stage, continuation, with_attenuation, within_budget
 from usct.inversion.state import State
 from usct.medium import Medium
 from usct.misfit.selection import select
@@ -189,6 +189,8 @@ def _schedule(observed: Spectra, config: RunConfig, kernel: Kernel | None) -> Sc
     )
     weights = None if config.misfit.source_weights == "auto" else config.misfit.source_weights
     schedule = continuation(tuple(observed.frequencies.tolist()), settings.iterations, weights, template)
+    if config.attenuation.invert:
+        schedule = with_attenuation(schedule)
     if settings.max_solves is None:
         return schedule
     try:

@@ -16,12 +16,14 @@ from usct.parameterization.base import Parameterization
 from usct.parameterization.features import instrument_features, instrument_share
 from usct.parameterization.fourier import FourierNetwork
 from usct.parameterization.hybrid import Hybrid
+from usct.parameterization.lossy import Lossy, companion, companion_bounds
 from usct.parameterization.multigrid import MultiGrid
 from usct.parameterization.network import require_resolved
 from usct.parameterization.pixel import PixelGrid
 from usct.parameterization.siren import FITTED_LAYERS, Siren
 from usct.parameterization.spectrum import RadialSpectrum, fresnel_wavenumber, tailored_spectrum
 from usct.parameterization.tailored import TailoredGrid
+from usct.units import attenuation_from_db
 
 N_POINTS = 400
 """Points of the field of view at which the instrument's own wavenumbers are looked at."""
@@ -40,9 +42,13 @@ def choose_parameterization(
     Raises:
         InputError: If its features would reach beyond what the image grid can hold.
     """
-    waves = 2 * math.pi / water * torch.stack([observed.frequencies.min(), observed.frequencies.max()])
+    ends = 2 * math.pi / water * torch.stack([observed.frequencies.min(), observed.frequencies.max()])
+    waves = (float(ends[0]), float(ends[1]))
     try:
-        return _build(config, start, region, (float(waves[0]), float(waves[1])), observed, array)
+        speed = _build(config, start, region, waves, observed, array)
+        return (
+            _with_loss(speed, config, start, waves, observed, array) if config.attenuation.invert else speed
+        )
     except ValueError as error:
         raise InputError(f"parameterization.name = {config.parameterization.name}: {error}") from None
 
@@ -127,6 +133,25 @@ def _build(
         weights, count = observed.weights[-1], network.n_features
         network.use(instrument_features(spectrum, array, weights, waves[1], points, count, seed))
     return network
+
+
+def _with_loss(
+    speed: Parameterization,
+    config: RunConfig,
+    start: Medium,
+    waves: tuple[float, float],
+    observed: Spectra,
+    array: TransducerArray,
+) -> Lossy:
+    """The same with an attenuation, made by pixels or by another network of the same kind."""
+    low, high = (attenuation_from_db(a) for a in config.attenuation.bounds_db_per_cm)
+    nothing = companion(start, (low, high))
+    bounds = config.bounds.model_copy(update={"sound_speed": companion_bounds((low, high))})
+    kind = config.parameterization.name if config.is_network else "pixel"
+    chosen = config.parameterization.model_copy(update={"name": kind, "tailoring": "analytic"})
+    settings = config.model_copy(update={"bounds": bounds, "parameterization": chosen})
+    loss = _build(settings, nothing, speed.region, waves, observed, array)
+    return Lossy(speed, loss, (low, high), config.attenuation.power)
 
 
 def _filter(sharpness: float, reach: float, edge: float, cutoff: float) -> RadialSpectrum:

@@ -128,6 +128,24 @@ class ParameterizationSettings(Section):
         return ALIASES.get(name.lower(), name.lower()) if isinstance(name, str) else name
 
 
+class AttenuationSettings(Section):
+    """The second map."""
+
+    invert: bool = Field(False, description="Seek attenuation as well, after the sound speed.")
+    power: float = Field(1.0, ge=0, le=3, description="Exponent of its power law.")
+    bounds_db_per_cm: tuple[float, float] = Field(
+        (-0.5, 4.0),
+        description="At 1 MHz [dB/cm]; from a little below zero, where noise takes it, to its highest.",
+    )
+
+    @field_validator("bounds_db_per_cm")
+    @classmethod
+    def _about_zero(cls, limits: tuple[float, float]) -> tuple[float, float]:
+        if not -limits[1] < limits[0] <= 0 < limits[1]:
+            raise ValueError("the first must be zero or little below, the second above [dB/cm]")
+        return limits
+
+
 class MisfitSettings(Section):
     """How data are compared."""
 
@@ -145,7 +163,8 @@ class ForwardSettings(Section):
     """How waves are computed."""
 
     engine: Literal["helmholtz", "time"] = Field(
-        "helmholtz", description="Direct solver, or time stepping, which is slower and shares nothing with it."
+        "helmholtz",
+        description="Direct solver, or time stepping, which is slower and shares nothing with it.",
     )
 
 
@@ -188,6 +207,7 @@ class RunConfig(Section):
     water: Water = Water()
     schedule: ScheduleSettings = ScheduleSettings()
     parameterization: ParameterizationSettings = ParameterizationSettings()
+    attenuation: AttenuationSettings = AttenuationSettings()
     misfit: MisfitSettings = MisfitSettings()
     forward: ForwardSettings = ForwardSettings()
     grid: GridSettings = GridSettings()

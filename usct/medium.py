@@ -62,8 +62,18 @@ class Medium:
         real = 1.0 / self.sound_speed
         if self.attenuation is None:
             return torch.complex(real, torch.zeros_like(real))
-        scale = (frequency / self.reference_frequency) ** self.attenuation_power
-        return torch.complex(real, -self.attenuation.to(real) * scale / (2 * torch.pi * frequency))
+        return torch.complex(
+            real, -self._lost(self.attenuation, frequency).to(real) / (2 * torch.pi * frequency)
+        )
+
+    def attenuation_at(self, frequency: float) -> torch.Tensor:
+        """Attenuation at a frequency [Hz], zero where the medium is lossless, shape grid.shape [Np/m]."""
+        if self.attenuation is None:
+            return torch.zeros_like(self.sound_speed)
+        return self._lost(self.attenuation, frequency)
+
+    def _lost(self, attenuation: torch.Tensor, frequency: float) -> torch.Tensor:
+        return attenuation * (frequency / self.reference_frequency) ** self.attenuation_power
 
     def resampled(self, grid: Grid) -> "Medium":
         """The same medium on another grid; slowness is interpolated, since travel times add up."""

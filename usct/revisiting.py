@@ -16,12 +16,13 @@ from usct.errors import InputError
 from usct.inversion.loop import Inversion
 from usct.inversion.objective import Objective, Point
 from usct.inversion.optimizers import Adam
-from usct.inversion.schedule import Stage
+from usct.inversion.schedule import Schedule, Stage
 from usct.inversion.state import State
 from usct.inversion.tailoring import ImageDerivative
 from usct.medium import Medium
 from usct.misfit.spectra import LeastSquares
-from usct.reconstruction import Reconstruction, TrainedField
+from usct.parameterization.lossy import Lossy, companion
+from usct.reconstruction import Reconstruction
 
 MOST_GROWTH = 2.0
 """Factor by which the misfit may exceed what the run recorded; models are fitted to speeds a little different."""
@@ -74,7 +75,7 @@ def visit(
     state = load_state(at, fingerprint(config, scan, observed, water)) if isinstance(at, Path) else None
     field = None
     if at != "start":
-        field = _arrays(result.field, inversion) if state is None else state.field
+        field = _arrays(result, inversion) if state is None else state.field
     stage = _stage(inversion, result, state, frequency, at)
     opening = state.opening if state is not None and stage == inversion.schedule[state.stage] else None
     point = revisit(inversion, observed, stage, field, opening)
@@ -130,7 +131,7 @@ def stage_of(inversion: Inversion, frequency: Frequency, last: bool) -> Stage:
     Raises:
         InputError: If no stage used the frequency.
     """
-    schedule = inversion.schedule[::-1] if last else inversion.schedule
+    schedule = _of_speed(inversion.schedule[::-1] if last else inversion.schedule)
     have = tuple(sorted({f for stage in schedule for f in stage.frequencies}))
     if frequency is None:
         return schedule[0]
@@ -216,25 +217,30 @@ def _stage(
     if frequency is not None or at == "start":
         return stage_of(inversion, frequency, last=at != "start")
     if state is not None:
-        return inversion.schedule[state.stage]
-    reached = [
-        stage for stage in inversion.schedule if result.history and stage.name == result.history[-1].stage
-    ]
-    return reached[-1] if reached else inversion.schedule[-1]
+        return _of_speed(inversion.schedule[: state.stage + 1])[-1]
+    stages, names = _of_speed(inversion.schedule), [record.stage for record in result.history]
+    reached = [stage for stage in stages if stage.name in names]
+    return reached[-1] if reached else stages[-1]
 
 
-def _arrays(field: TrainedField | None, inversion: Inversion) -> Mapping[str, torch.Tensor]:
-    """The arrays of a result's field.
+def _of_speed(schedule: Schedule) -> Schedule:
+    """The stages that seek the sound speed, which is what the kernels are told of."""
+    return tuple(stage for stage in schedule if stage.unknown == "sound_speed")
+
+
+def _arrays(result: Reconstruction, inversion: Inversion) -> Mapping[str, torch.Tensor]:
+    """State of the parameterization at the end of a run, from its field and, where there is one, its attenuation.
 
     Raises:
         InputError: If there is none, or it is of another grid.
     """
+    field, parameterization = result.field, inversion.parameterization
     if field is None:
         raise InputError(
             "the result holds no trained field, as those of older versions do not; reconstruct again, or ask "
             "for the start"
         )
-    region = inversion.parameterization.state_dict()["region"]
+    region = parameterization.region
     if field.grid != inversion.grid or not torch.equal(
         field.arrays.get("region", region.new_zeros(0)), region
     ):
@@ -244,7 +250,12 @@ def _arrays(field: TrainedField | None, inversion: Inversion) -> Mapping[str, to
             f"{1e3 * inversion.grid.spacing:.4g} mm, of which {int(region.sum())} may change, and the result has "
             "another; give the scan that made the result"
         )
-    return field.arrays
+    if not isinstance(parameterization, Lossy):
+        return field.arrays
+    loss = parameterization.loss.fitted_to(companion(result.medium, parameterization.limits)).state_dict()
+    parts = {"speed": field.arrays, "loss": loss}
+    arrays = {f"{part}.{name}": values for part, of_part in parts.items() for name, values in of_part.items()}
+    return {"region": region, **arrays}
 
 
 def _check_misfit(result: Reconstruction, stage: Stage, point: Point) -> None:

@@ -180,3 +180,26 @@ def test_scores_serialise():
     assert isinstance(scores, Scores)
     assert json.loads(json.dumps(scores.as_dict(), allow_nan=False))["rmse"] == pytest.approx(2)
     assert ("RMSE in the object", "2.00 m/s") in scores.rows()
+
+
+def test_attenuation_is_scored_at_the_frequency_of_the_data():
+    """A map twice too high, by another power law: errors are in dB/cm where the data are."""
+    truth = Medium(GRID, disc_medium().sound_speed, 10.0 * GRID.disc(RADIUS), attenuation_power=1.0)
+    image = Medium(GRID, truth.sound_speed, 20.0 * GRID.disc(RADIUS), attenuation_power=2.0)
+    scores = evaluate(image, truth, highest_frequency=0.5e6)
+    assert scores.rmse_attenuation == pytest.approx(0.0, abs=1e-12)  # 20 / 4 = 10 / 2
+    at_reference = evaluate(image, truth)
+    assert at_reference.bias_attenuation == pytest.approx(10 * 0.0868589, rel=1e-5)
+    assert math.isnan(evaluate(truth_without_loss(truth), truth).rmse_attenuation)
+
+
+def test_crosstalk_is_sound_speed_seen_in_the_attenuation():
+    truth = plus(disc_medium(), 10.0 * torch.randn(GRID.shape, generator=torch.Generator().manual_seed(0)))
+    ghost = Medium(GRID, truth.sound_speed, 0.01 * (truth.sound_speed - 1480.0))
+    assert evaluate(ghost, truth).crosstalk == pytest.approx(1.0)
+    noise = torch.randn(GRID.shape, generator=torch.Generator().manual_seed(1)).double()
+    assert abs(evaluate(Medium(GRID, truth.sound_speed, noise), truth).crosstalk) < 0.1
+
+
+def truth_without_loss(medium: Medium) -> Medium:
+    return Medium(medium.grid, medium.sound_speed)

@@ -74,6 +74,10 @@ def reconstruct(
             "multigrid or hybrid. See 'usct compare'.",
         ),
     ] = None,
+    attenuation: Annotated[
+        bool,
+        typer.Option("--attenuation", help="Seek attenuation as well; takes about twice as long."),
+    ] = False,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:0.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the checkpoint of a cancelled run.")
@@ -90,11 +94,14 @@ def reconstruct(
       usct reconstruct scan.h5 -o result.h5
       usct reconstruct scan.h5 -o result.h5 --preset breast --set schedule.iterations=3 --device cuda:0
       usct reconstruct scan.h5 -o result.h5 --parameterization siren
+      usct reconstruct scan.h5 -o result.h5 --attenuation
       usct reconstruct scan.h5 -o result.h5 --resume
     """
     overrides = list(settings or [])
     if parameterization is not None:
         overrides.append(f"parameterization.name={parameterization}")
+    if attenuation:
+        overrides.append("attenuation.invert=true")
     if device is not None:
         overrides.append(f"device={device}")
     return run(Job(scan, output, preset, config, overrides, truth, resume, quiet))
@@ -168,6 +175,8 @@ def _summarise(
     rows += list(scores.rows()) if scores is not None else []
     if "warning" in result.provenance:
         rows.append(("Warning", result.provenance["warning"]))
+    if "attenuation" in result.provenance:
+        rows.append(("Attenuation", result.provenance["attenuation"]))
     rows += [("Result", str(job.output)), ("Figure", str(job.figure))]
     print_rows(rows + [("Note", note) for note in scan.notes])
     typer.echo(RESEARCH_USE_ONLY)

@@ -11,6 +11,7 @@ from skimage.metrics import structural_similarity
 from usct.evaluation.regions import eroded, object_mask
 from usct.grid import low_pass
 from usct.medium import Medium
+from usct.units import ATTENUATION_REFERENCE_FREQUENCY, attenuation_to_db
 
 BREAST_RANGE = (1400.0, 1600.0)
 """Sound speeds between which breast tissue and water lie [m/s]; SSIM and PSNR are relative to its width."""
@@ -45,6 +46,11 @@ class Scores:
         rmse_resolved: Root-mean-square error in detail that the highest frequency can resolve: image and truth
             are compared without finer detail [m/s].
         rmse_unresolved: What leaving out that detail costs: the truth without it against the truth [m/s].
+        rmse_attenuation: Root-mean-square error of the attenuation at the highest frequency of the data, or at 1 MHz
+            if that is not given; NaN where the image has none [dB/cm].
+        bias_attenuation: Its mean error [dB/cm].
+        crosstalk: Correlation of the attenuation's error with the true sound speed: how much of one map is seen in
+            the other [1].
     """
 
     rmse: float
@@ -60,6 +66,9 @@ class Scores:
     start_rmse: float
     rmse_resolved: float = math.nan
     rmse_unresolved: float = math.nan
+    rmse_attenuation: float = math.nan
+    bias_attenuation: float = math.nan
+    crosstalk: float = math.nan
 
     def as_dict(self) -> dict[str, float | int | None]:
         """The numbers by name, with None for those that are not finite, because JSON has none such."""
@@ -79,6 +88,9 @@ class Scores:
             ("Structural similarity (SSIM)", self.ssim, "{:.3f}"),
             ("Peak signal-to-noise ratio", self.psnr, "{:.1f} dB"),
             ("Correlation", self.pearson, "{:.4f}"),
+            ("RMSE of the attenuation", self.rmse_attenuation, "{:.3f} dB/cm"),
+            ("Bias of the attenuation", self.bias_attenuation, "{:+.3f} dB/cm"),
+            ("Crosstalk from sound speed", self.crosstalk, "{:+.2f}"),
         )
         return tuple((label, form.format(value)) for label, value, form in table if math.isfinite(value))
 
@@ -132,6 +144,7 @@ def evaluate(
     if highest_frequency is not None:
         cutoff = RESOLVED_SHARE * 4 * math.pi * highest_frequency / float(expected.flat[0])
         coarse, coarse_truth = (_without_fine_detail(v, truth.grid.spacing, cutoff) for v in (got, expected))
+    lost = _attenuation_scores(image, truth, mask, highest_frequency or ATTENUATION_REFERENCE_FREQUENCY)
     return Scores(
         rmse=rmse,
         mae=float(np.abs(error).mean()) if error.size else math.nan,
@@ -152,7 +165,24 @@ def evaluate(
         rmse_unresolved=math.nan
         if highest_frequency is None
         else _root_mean_square((coarse_truth - expected)[inside]),
+        **lost,
     )
+
+
+def _attenuation_scores(
+    image: Medium, truth: Medium, mask: torch.Tensor, frequency: float
+) -> dict[str, float]:
+    """Scores of the attenuation at a frequency [Hz], none where the image has no such map."""
+    if image.attenuation is None:
+        return {}
+    got, expected = (m.resampled(truth.grid).attenuation_at(frequency).cpu().double() for m in (image, truth))
+    inside = mask.numpy()
+    error = attenuation_to_db(1.0) * (got.detach() - expected).numpy()[inside]
+    return {
+        "rmse_attenuation": _root_mean_square(error),
+        "bias_attenuation": float(error.mean()) if error.size else math.nan,
+        "crosstalk": _correlation(error, _speeds(truth, truth)[inside]),
+    }
 
 
 def _speeds(medium: Medium, truth: Medium) -> NDArray[np.float64]:

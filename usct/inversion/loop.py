@@ -137,7 +137,7 @@ class Inversion:
             gained = before.value - point.value
             settled = optimizer.monotone and not gained > stage.tolerance * before.value
             last = objective.n_left == 0 or iteration + 1 == stage.n_iterations
-            done = settled or last or (self.enough is not None and self.enough(point))
+            done = settled or last or self._is_enough(point, stage)
             history = (*state.history, record)
             state = State(
                 state.stage,
@@ -152,6 +152,10 @@ class Inversion:
             yield state
             if done:
                 return
+
+    def _is_enough(self, point: Point, stage: Stage) -> bool:
+        """Whether the stage may end early; only what is said of the sound speed is known to be true."""
+        return self.enough is not None and stage.unknown == "sound_speed" and self.enough(point)
 
     def tailored_at(self, point: Point, stage: Stage, iteration: int) -> Point:
         """The point with the kernel tailored anew to its data, where the parameterization wants that."""
@@ -199,6 +203,7 @@ class Inversion:
         return point
 
     def _objective(self, stage: Stage, observed: Spectra, speeds: tuple[float, float]) -> Objective:
+        self.parameterization.seek(stage.unknown)
         data = observed.at(torch.tensor(stage.frequencies, dtype=torch.float64))
         models = [self.discretization.model(self.array, speeds, f, data.damping) for f in stage.frequencies]
         return Objective(models, data, LeastSquares(stage.source_weights), self.parameterization)

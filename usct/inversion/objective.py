@@ -159,7 +159,10 @@ class Objective:
             frequency = float(self.observed.frequencies[number])
             # One evaluation for both: a network costs a good part of what the waves do.
             tangents[number] = self.tangent(vector, self._cells[number], number)
-            medium = Medium(model.grid, *tangents[number].beside)
+            maps = tangents[number].beside
+            power = self.parameterization.attenuation_power
+            loss = maps[1] if len(maps) > 1 else None
+            medium = Medium(model.grid, maps[0], loss, attenuation_power=power)
             linearized = model.linearize(medium, frequency, self._regions[number])
             self.n_solves += 1
             residual = self.misfit.residual(
@@ -191,13 +194,19 @@ class Objective:
     def tangent(self, parameters: torch.Tensor, cells: torch.Tensor, number: int) -> "Tangent":
         """Derivative of one frequency's squared slowness in some cells with respect to the parameters.
 
-        Beside it stands the sound speed on the frequency's grid [m/s], which is all that parameterizations make.
+        Beside it stand the maps that parameterizations make, on the frequency's grid: sound speed [m/s] and, where
+        there is one, attenuation [Np/m].
         """
         model, frequency = self.models[number], float(self.observed.frequencies[number])
 
-        def squared_slowness(vector: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        def squared_slowness(vector: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
             medium = functional_call(self.parameterization, self.named(vector), (model.grid,))
-            return model.squared_slowness(medium, frequency).reshape(-1)[cells], medium.sound_speed
+            maps = (
+                (medium.sound_speed,)
+                if medium.attenuation is None
+                else (medium.sound_speed, medium.attenuation)
+            )
+            return model.squared_slowness(medium, frequency).reshape(-1)[cells], maps
 
         return Tangent(squared_slowness, parameters, beside=True)
 
@@ -216,7 +225,7 @@ class Tangent:
     Args:
         function: Of the parameters.
         point: The parameters.
-        beside: Whether the function gives, beside its value, a tensor that is kept but not differentiated.
+        beside: Whether the function gives, beside its value, tensors that are kept but not differentiated.
     """
 
     def __init__(
@@ -224,7 +233,7 @@ class Tangent:
     ) -> None:
         value, pull, *others = vjp(function, point, has_aux=beside)
         self.value = value.detach()
-        self.beside = tuple(other.detach() for other in others)
+        self.beside = tuple(other.detach() for other in others[0]) if others else ()
         self._pull: Callable[[torch.Tensor], tuple[torch.Tensor]] = pull
         self._push: Callable[[torch.Tensor], tuple[torch.Tensor]] | None = None
 

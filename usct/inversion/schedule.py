@@ -7,9 +7,13 @@ from typing import Literal
 import torch
 
 from usct.misfit.spectra import SourceWeights
+from usct.parameterization.base import Unknown
 from usct.parameterization.spectrum import RadialSpectrum, Tailoring, ring_symbol, tailored_spectrum
 
 OptimizerName = Literal["gauss-newton", "conjugate-gradients", "l-bfgs", "adam"]
+
+ATTENUATION_CUTOFF = 0.35
+"""Finest detail of the attenuation that is sought, as a share of that of the sound speed."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Stage:
         cutoff: Highest object wavenumber kept, as a share of the diffraction limit 2 k [1].
         tolerance: The stage ends when an update lowers the objective by less than this share [1].
         source_weights: Which unknown weights the misfit fits.
+        unknown: Which map is sought; the other holds.
     """
 
     frequencies: tuple[float, ...]
@@ -65,6 +70,7 @@ class Stage:
     learning_rate: float = 1e-3
     max_solves: int | None = None
     kernel: Kernel | None = None
+    unknown: Unknown = "sound_speed"
 
     def __post_init__(self) -> None:
         """Refuse stages that cannot run."""
@@ -78,7 +84,8 @@ class Stage:
     @property
     def name(self) -> str:
         """Name for people."""
-        return " + ".join(f"{f / 1e3:.4g}" for f in self.frequencies) + " kHz"
+        frequencies = " + ".join(f"{f / 1e3:.4g}" for f in self.frequencies) + " kHz"
+        return frequencies if self.unknown == "sound_speed" else f"{frequencies}, {self.unknown}"
 
     @property
     def work(self) -> float:
@@ -148,3 +155,24 @@ def continuation(
         stages = [replace(stages[0], n_iterations=first), replace(stages[0], n_iterations=count - first)]
     later = [replace(stage, source_weights="both") for stage in stages[1:]]
     return (replace(stages[0], source_weights="transmit"), *later)
+
+
+def with_attenuation(schedule: Schedule) -> Schedule:
+    """The schedule for sound speed, the attenuation sought at each frequency after it, and sound speed once more.
+
+    At each frequency sound speed comes first, because phases that are off by much look like loss. Higher frequencies
+    must not wait for the attenuation: what it takes from their amplitudes would be drawn into the sound speed.
+
+    Args:
+        schedule: For the sound speed.
+    """
+    stages: list[Stage] = []
+    unknown: Unknown = "attenuation"
+    for number, stage in enumerate(schedule):
+        stages.append(stage)
+        if number + 1 == len(schedule) or schedule[number + 1].frequencies != stage.frequencies:
+            cutoff = ATTENUATION_CUTOFF * stage.cutoff
+            # Amplitudes hold less detail: the first frequency tells most of it, the others little each.
+            count = 1 if any(s.unknown == unknown for s in stages) else 2
+            stages.append(replace(stage, n_iterations=count, cutoff=cutoff, unknown=unknown))
+    return (*stages, replace(schedule[-1], n_iterations=1))

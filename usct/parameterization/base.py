@@ -11,6 +11,8 @@ from usct.grid import Grid
 from usct.medium import Medium
 from usct.parameterization.spectrum import Tailoring
 
+Unknown = Literal["sound_speed", "attenuation"]
+
 
 class Parameterization(nn.Module, ABC):
     """Trainable numbers that make a medium.
@@ -25,12 +27,14 @@ class Parameterization(nn.Module, ABC):
     Attributes:
         tailored: When an inversion reshapes the kernel by what the data tell: never, at the start of each
             stage, or before each update.
+        attenuation_power: Exponent of the power law of its media, where they absorb [1].
 
     Raises:
         ValueError: If the region does not fit the grid, or the bounds are not increasing and positive.
     """
 
     tailored: Literal["never", "stage", "update"] = "never"
+    attenuation_power: float = 1.0
     region: torch.Tensor
 
     def __init__(self, start: Medium, region: torch.Tensor, bounds: tuple[float, float]) -> None:
@@ -54,6 +58,15 @@ class Parameterization(nn.Module, ABC):
     @abstractmethod
     def free_cells(self, grid: Grid) -> torch.Tensor:
         """Boolean map of the cells of a grid that the parameters can change."""
+
+    def seek(self, unknown: Unknown) -> None:
+        """Make a map what the parameters stand for.
+
+        Raises:
+            ValueError: If the representation makes no such map.
+        """
+        if unknown != "sound_speed":
+            raise ValueError(f"a {type(self).__name__} makes the sound speed alone, not the {unknown}")
 
     def constrain(self) -> None:
         """Bring the parameters back inside the bounds, in place; by default they cannot leave them."""

@@ -14,6 +14,7 @@ from usct.parameterization.base import Parameterization
 from usct.parameterization.field import Field
 from usct.parameterization.fourier import FourierNetwork
 from usct.parameterization.hybrid import Hybrid
+from usct.parameterization.lossy import Lossy
 from usct.parameterization.multigrid import MultiGrid
 from usct.parameterization.pixel import PixelGrid
 from usct.parameterization.siren import Siren
@@ -57,11 +58,13 @@ def name_of(parameterization: Parameterization) -> str:
 
 
 def trained(parameterization: Parameterization) -> TrainedField:
-    """What makes the medium, as arrays in host memory and plain settings.
+    """What makes the sound speed, as arrays in host memory and plain settings.
 
     Raises:
         ValueError: If the class is none of `REPRESENTATIONS`.
     """
+    if isinstance(parameterization, Lossy):
+        parameterization = parameterization.speed
     name = name_of(parameterization)
     assert isinstance(parameterization, PixelGrid | Field)  # as all of REPRESENTATIONS are
     low, high = parameterization.bounds

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.image import AxesImage
@@ -19,6 +20,7 @@ from usct.report.drawing import (
     TRUTH,
     add_colour_bar,
     blank,
+    extent,
     make_logarithmic,
     middle_slice,
     show,
@@ -26,10 +28,14 @@ from usct.report.drawing import (
     tidy,
     write,
 )
-from usct.units import KILOHERTZ, MILLIMETRE
+from usct.units import KILOHERTZ, MEGAHERTZ, MILLIMETRE, attenuation_to_db
 
 ERROR_WINDOW = 50.0
 """Errors are shown from minus to plus this [m/s]."""
+
+
+ATTENUATION_WINDOWS = (1.0, 2.0, 4.0, 10.0, 30.0)
+"""Attenuations are shown from zero to one of these [dB/cm], the first that holds nearly all."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,8 @@ def reconstruction_figure(
 ) -> Figure:
     """Draw start, reconstruction and, where known, truth and error; below them a profile and the convergence.
 
+    Where the reconstruction has an attenuation, a row between the two shows it.
+
     The grey window is one of `SPEED_WINDOWS`, never fitted to the image, so that figures of different
     runs can be compared by eye. Of a volume the middle slice is shown.
 
@@ -61,11 +69,17 @@ def reconstruction_figure(
     if truth is not None:
         panels += [_Panel("Truth", truth), _Panel("Error", reconstruction.medium, truth)]
     width, height = (12.8, 7.4) if len(panels) > 2 else (9.6, 8.6)
+    heights = [1.45, 1.0]
+    if reconstruction.medium.attenuation is not None:
+        height, heights = height * (1 + heights[0] / sum(heights)), [heights[0], *heights]
     figure = blank(width, height, top=0.4, bottom=0.25)
-    rows = figure.add_gridspec(2, 1, height_ratios=(1.45, 1.0))
-    top, bottom = figure.add_subfigure(rows[0]), figure.add_subfigure(rows[1])
-    _draw_images(top, panels, speed_window([panel.medium for panel in panels]))
-    left, right = bottom.subplots(1, 2)
+    figure.get_layout_engine().set(h_pad=0.09)  # type: ignore[call-arg, union-attr] # between rows of bars and titles
+    cells = figure.add_gridspec(len(heights), 1, height_ratios=heights)
+    rows = [figure.add_subfigure(cells[number]) for number in range(len(heights))]
+    _draw_images(rows[0], panels, speed_window([panel.medium for panel in panels]))
+    if reconstruction.medium.attenuation is not None:
+        _draw_attenuations(rows[1], panels)
+    left, right = rows[-1].subplots(1, 2)
     _draw_profile(left, reconstruction, truth)
     _draw_convergence(right, reconstruction.history)
     write(figure, 1 - 0.12 / height, title or "Sound-speed reconstruction", 14, bold=True)
@@ -83,6 +97,32 @@ def _draw_images(figure: SubFigure, panels: Sequence[_Panel], window: tuple[floa
     add_colour_bar(figure, images[0], axes[:n_speeds], "Sound speed [m/s]")
     if n_speeds < len(panels):
         add_colour_bar(figure, images[-1], axes[n_speeds:], "Reconstruction − truth [m/s]")
+
+
+def _draw_attenuations(figure: SubFigure, panels: Sequence[_Panel]) -> None:
+    """Draw the attenuation of image and truth below their sound speeds, in one window."""
+    axes = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
+    drawn = [
+        (ax, panel.medium.grid, attenuation_to_db(1.0) * panel.medium.attenuation_at(MEGAHERTZ), panel.title)
+        for ax, panel in zip(axes, panels, strict=True)
+        if panel.title in ("Reconstruction", "Truth")
+    ]
+    # Of single cells, the brightest are noise.
+    highest = max(float(np.percentile(values, 99.9)) for _, _, values, _ in drawn)
+    window = (0.0, next((w for w in ATTENUATION_WINDOWS if w >= highest), ATTENUATION_WINDOWS[-1]))
+    for ax, grid, values, title in drawn:
+        image = show(ax, values, grid, window, "magma")
+        ax.set_title(f"{title}, attenuation", color=INK, fontsize=11)
+        ax.set_xlabel("x [mm]")
+        tidy(ax)
+    left, right, low, high = extent(drawn[0][1])
+    drawn[0][0].set(xlim=(left, right), ylim=(low, high), ylabel="y [mm]")
+    drawn[0][0].tick_params(labelleft=True)
+    shown = [ax for ax, *_ in drawn]
+    for ax in axes:
+        if ax not in shown:
+            ax.set_axis_off()
+    add_colour_bar(figure, image, shown, "Attenuation at 1 MHz [dB/cm]")
 
 
 def _draw_panel(ax: Axes, panel: _Panel, window: tuple[float, float]) -> AxesImage:
@@ -152,7 +192,7 @@ def _draw_convergence(ax: Axes, history: Sequence[Record]) -> None:
         )
         if len(stages) <= 16:
             ax.annotate(
-                _frequency_label(records[0].frequency),
+                _stage_label(records[0]),
                 (0.5 * (first + last), 0.985),
                 xycoords=("data", "axes fraction"),
                 ha="center",
@@ -169,5 +209,6 @@ def _draw_convergence(ax: Axes, history: Sequence[Record]) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _frequency_label(frequency: float) -> str:
-    return f"{frequency / KILOHERTZ:.0f} kHz"
+def _stage_label(record: Record) -> str:
+    label = f"{record.frequency / KILOHERTZ:.0f} kHz"
+    return f"{label}, α" if "attenuation" in record.stage else label
