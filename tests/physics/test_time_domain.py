@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.helpers import assert_reciprocal, random_like, relative_error
+from usct import phantom as phantoms
 from usct.acquisition import TransducerArray
 from usct.forward.analytic import cylinder_field, point_source_field
 from usct.forward.helmholtz import Helmholtz
@@ -222,3 +223,36 @@ def test_a_dense_cylinder_scatters_as_it_should():
 def test_reciprocity_holds_to_rounding():
     model = model_of(6, speed_range=(1380.0, 1800.0))
     assert_reciprocal(predict(model, rough(model)), 1e-13)
+
+
+def test_homogeneous_field_is_the_green_function_in_three_dimensions():
+    spacing = WAVELENGTH / 6
+    grid = Grid((26, 28, 30), spacing, tuple(-0.5 * (n - 1) * spacing for n in (26, 28, 30)))
+    places = [[-1.3, 0.2, -1.1], [1.2, 0.4, 1.3], [0.3, -1.4, 0.2], [-0.4, 1.1, -0.9], [1.1, -1.2, 1.9]]
+    array = TransducerArray.of(WAVELENGTH * torch.tensor(places, dtype=torch.float64))
+    array = replace(array, transmits=array.transmits[:1], receives=array.receives[1:])
+    band = (FREQUENCY, FREQUENCY)
+    model = TimeDomain(Simulation(grid, array, band, (SPEED, SPEED), dtype=torch.float64))
+    found = predict(model, water(model))
+    distance = array.distances()
+    exact = torch.polar(0.25 / (math.pi * distance), -2 * math.pi / WAVELENGTH * distance)
+    assert relative_error(found, exact) < 2e-3
+
+
+def test_it_agrees_with_the_direct_solver_on_a_breast():
+    frequency, spacing = 80e3, 1.8e-3
+    phantom = phantoms.make("breast", seed=3, spacing=1e-3)
+    slowest, fastest = (float(extreme(phantom.medium.sound_speed)) for extreme in (torch.min, torch.max))
+    grid = Grid.covering(115e-3, spacing)
+    array = replace(TransducerArray.ring(16, 110e-3), transmits=torch.tensor([0, 3, 7]))
+    medium = phantom.medium.resampled(grid)
+    speeds = slowest, fastest
+    simulation = Simulation(
+        grid, array, (frequency, frequency), speeds, duration=3.5e-4, reference_frequency=frequency
+    )
+    direct = Helmholtz(grid, array, speeds, pml_cells=16)
+    expected, found = predict(direct, medium, frequency), predict(TimeDomain(simulation), medium, frequency)
+    others = array.distances() > 0.03
+    assert relative_error(found[others], expected[others]) < 1e-2
+    without = predict(direct, Medium.homogeneous(grid, SPEED), frequency)
+    assert relative_error(without[others], expected[others]) > 0.3
