@@ -94,7 +94,7 @@ def interface(points):
 
 def test_a_solid_reflects_as_it_should():
     omega, errors = complex(2 * math.pi * FREQUENCY, -2e4), []
-    for points in (8, 12):
+    for points in (8, 16):
         elastic, medium = interface(points)
         places = elastic.array.positions
         direct, reflected = half_space_field(places[0], places[1:], omega)
@@ -104,7 +104,7 @@ def test_a_solid_reflects_as_it_should():
     acoustic = replace(elastic, shear_speed=torch.zeros_like(elastic.shear_speed))
     assert relative_error(spectra(acoustic, medium)[0, 1:] - direct, reflected) > 1
     assert errors[0] < 0.06
-    assert errors[1] < 0.8 * errors[0]
+    assert errors[1] < 0.7 * errors[0]
 
 
 def test_exchanging_source_and_receiver_changes_nothing():
@@ -155,3 +155,23 @@ def test_only_bone_bears_shear():
     shear = shear_speed_of(medium)
     assert torch.equal(shear > 0, medium.sound_speed > 2000)
     assert float(shear[1, 1]) == pytest.approx(1400.0)
+
+
+def test_compiled_equals_plain():
+    grid = Grid.centred((31, 26), 1e-3)
+    rough = random_like(grid.shape, 1, False).clamp(-2, 2)
+    speed, shear = 2300 + 200 * rough, (900 + 300 * rough).clamp(min=600).where(rough > -0.5, 0.0)
+    medium = Medium(grid, speed, None, 1500 + 100 * rough)
+    places = [[-6.3e-3, 0.3e-3], [4.1e-3, 2e-3], [0.2e-3, -7e-3]]
+    plain, fast = (
+        elastic_of(grid, places, (WATER, 2800.0), shear, executor=executor)
+        for executor in ("torch", "compiled")
+    )
+    signals = random_like((2, 2, 80), 3, False)
+    shots = Shots(plain.sampling(medium), torch.tensor([[0, 2], [1, 0]]), signals, torch.tensor([2, 1]))
+    one, other = (each.propagate(each.scheme(medium), shots) for each in (plain, fast))
+    assert one.traces.abs().max() > 0
+    assert relative_error(other.traces, one.traces) < 1e-12
+    assert relative_error(other.rest, one.rest) < 1e-12
+    with pytest.raises(ValueError, match="traces alone"):
+        fast.propagate(fast.scheme(medium), replace(shots, cells=torch.tensor([0])))

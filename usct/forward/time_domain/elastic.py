@@ -19,6 +19,7 @@ import torch
 
 from usct.acquisition import TransducerArray
 from usct.errors import InputError
+from usct.forward.parallel import compiled_code_runs
 from usct.forward.sampling import Sampling
 from usct.forward.time_domain.layers import Layer, layer
 from usct.forward.time_domain.pulse import Drive
@@ -172,8 +173,19 @@ class Elastic:
         return assemble(simulation, *maps)
 
     def propagate(self, scheme: ElasticScheme, shots: Shots) -> Records:
-        """Run shots side by side."""
-        return propagate(scheme, shots, self.simulation.dtype, self.simulation.device)
+        """Run shots with the executor that fits.
+
+        Raises:
+            ValueError: If transforms of the field are asked for.
+        """
+        if shots.cells is not None:
+            raise ValueError("elastic simulations record traces alone")
+        simulation = self.simulation
+        if simulation.device.type == "cpu" and compiled_code_runs() and simulation.executor != "torch":
+            from usct.forward.time_domain import elastic_compiled
+
+            return elastic_compiled.propagate(scheme, shots, simulation.dtype)
+        return propagate(scheme, shots, simulation.dtype, simulation.device)
 
 
 def stable_step(spacing: float, sound_speed: float) -> float:
@@ -218,23 +230,12 @@ def assemble(
 
 
 def propagate(scheme: ElasticScheme, shots: Shots, dtype: torch.dtype, device: torch.device) -> Records:
-    """Run all shots side by side; fields are not transformed. See `shots` for what goes in and comes out.
-
-    Raises:
-        ValueError: If transforms of the field are asked for.
-    """
-    if shots.cells is not None:
-        raise ValueError("elastic simulations record traces alone")
+    """Run all shots side by side in plain torch; see `shots` for what goes in and comes out."""
     n_shots, n_steps = shots.n_shots, shots.signals.shape[-1]
     state = ElasticState(scheme, n_shots, dtype, device)
     nodes, weights = shots.sampling.nodes.to(device), shots.sampling.weights.to(device, dtype)
-    senders = shots.transmits.to(device)
-    where = nodes[senders].reshape(n_shots, -1)
-    # Stress is pushed by -c^2 times the integral of the signal; c^2 dt / h^2 is axial times mobility / dt.
-    push = (scheme.axial * scheme.mobility[0] / scheme.step).reshape(-1).to(device, dtype)[where]
-    signals = shots.signals.to(device, torch.float64).expand(n_shots, -1, -1)
-    integrals = (scheme.step * signals.cumsum(dim=-1)).to(dtype)
-    heights = push.reshape(n_shots, senders.shape[1], -1) * weights[senders]
+    where = nodes[shots.transmits.to(device)].reshape(n_shots, -1)
+    heights, integrals = (values.to(device, dtype) for values in pushes(scheme, shots))
     listening, heard = nodes[shots.receives], weights[shots.receives]
     rows = []
     for n in range(n_steps):
@@ -246,6 +247,17 @@ def propagate(scheme: ElasticScheme, shots: Shots, dtype: torch.dtype, device: t
             stress.reshape(n_shots, -1).scatter_add_(1, where, -sent)
     rest = sum(field.reshape(n_shots, -1).norm(dim=1) for field in state.stresses)
     return Records(torch.stack(rows, dim=-1), None, torch.as_tensor(rest))
+
+
+def pushes(scheme: ElasticScheme, shots: Shots) -> tuple[torch.Tensor, torch.Tensor]:
+    """What senders take from the normal stresses, (shot, sender, patch), and when, (shot, sender, time), float64.
+
+    A unit source of pressure is -c^2 times the integral of its signal; c^2 dt / h^2 is axial times mobility / dt.
+    """
+    nodes, weights = shots.sampling.nodes[shots.transmits], shots.sampling.weights[shots.transmits]
+    push = (scheme.axial * scheme.mobility[0] / scheme.step).reshape(-1)[nodes]
+    integrals = scheme.step * shots.signals.detach().double().cumsum(dim=-1)
+    return push * weights, integrals.expand(shots.n_shots, -1, -1)
 
 
 class ElasticState:
