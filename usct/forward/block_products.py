@@ -54,7 +54,7 @@ class BlockProducts:
                     end += 2 * (stop - start)
                     tiles.append((element, start, stop, end))
         cells = torch.arange(len(linearized.cells))
-        return cls(linearized, torch.tensor(tiles).reshape(-1, 4), cells)
+        return cls(linearized, torch.tensor(tiles, dtype=torch.int64).reshape(-1, 4), cells)
 
     @property
     def n_parts(self) -> int:

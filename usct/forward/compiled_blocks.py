@@ -25,7 +25,7 @@ def forward(products: "BlockProducts", changes: torch.Tensor) -> torch.Tensor:
     rows, model = products.rows.numpy(), _arrays(products)
 
     def work(share: slice) -> np.ndarray:
-        result = np.zeros((len(values), tiles[-1, 3], values.shape[2]))
+        result = np.zeros((len(values), products.n_parts, values.shape[2]))
         some = np.ascontiguousarray(values[:, share])  # BLAS would copy every slice of it otherwise
         _forward(*model, rows[share], some, tiles, products.group, result)
         return result
@@ -63,7 +63,7 @@ def _panels(values: torch.Tensor) -> np.ndarray:
 
 def _joined(panels: np.ndarray, n: int) -> torch.Tensor:
     """Undo `_panels`."""
-    return torch.from_numpy(panels).transpose(0, 1).reshape(panels.shape[1], -1)[:, :n]
+    return torch.from_numpy(panels).transpose(0, 1).flatten(1)[:, :n]
 
 
 @numba.njit(cache=True, nogil=True)
