@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from usct.cli.files import print_rows
+from usct.cli import timing
+from usct.cli.files import Positions, print_rows
 from usct.cli.making import Quiet
 from usct.cli.paths import load_scan, load_truth, prepare_hdf5, prepare_output, sha256
 from usct.cli.progress import Narrator, duration
@@ -85,6 +86,14 @@ def reconstruct(
     truth: Annotated[
         Path | None, typer.Option(help="Phantom to score against; never used to make the image.")
     ] = None,
+    method: Annotated[
+        timing.Method,
+        typer.Option(help="Invert waveforms or first arrivals; auto: travel times if the file holds those."),
+    ] = "auto",
+    positions: Positions = None,
+    water_temperature: Annotated[
+        float | None, typer.Option(help="For travel times: of the water [degree Celsius].")
+    ] = None,
     quiet: Quiet = False,
 ) -> int:
     """Reconstruct the sound speed from a scan.
@@ -96,6 +105,7 @@ def reconstruct(
       usct reconstruct scan.h5 -o result.h5 --parameterization siren
       usct reconstruct scan.h5 -o result.h5 --attenuation
       usct reconstruct scan.h5 -o result.h5 --resume
+      usct reconstruct delta_tof.mat --positions elements.mat --water-temperature 20 -o tof.h5
     """
     overrides = list(settings or [])
     if parameterization is not None:
@@ -104,7 +114,9 @@ def reconstruct(
         overrides.append("attenuation.invert=true")
     if device is not None:
         overrides.append(f"device={device}")
-    return run(Job(scan, output, preset, config, overrides, truth, resume, quiet))
+    job = Job(scan, output, preset, config, overrides, truth, resume, quiet)
+    times = timing.travel_times_of(scan, method, positions, water_temperature)
+    return run(job) if times is None else timing.run(job, times, water_temperature)
 
 
 def run(job: Job) -> int:
@@ -136,7 +148,7 @@ def run(job: Job) -> int:
         hint = f"Go on with --resume ({job.checkpoint})." if result.history else "No update was complete yet."
         typer.echo(f"usct: cancelled: {result.message} {hint}", err=True)
         return 130
-    result = _signed(result, job)
+    result = signed(result, job)
     io.save(result, job.output)
     job.checkpoint.unlink(missing_ok=True)
     scores = draw_and_score(result, truth, job)
@@ -158,7 +170,7 @@ def draw_and_score(result: "Reconstruction", truth: "Medium | None", job: Job) -
     return evaluate(result.medium, truth, result.start, highest_frequency=result.highest_frequency)
 
 
-def _signed(result: "Reconstruction", job: Job) -> "Reconstruction":
+def signed(result: "Reconstruction", job: Job) -> "Reconstruction":
     """The result with its input's name and checksum in the provenance."""
     facts = {"scan": job.scan.name, "scan_sha256": sha256(job.scan)}
     return dataclasses.replace(result, provenance={**result.provenance, **facts})

@@ -2,6 +2,15 @@
 
 from usct.io.arrays import load_arrays, save_arrays
 from usct.io.describe import describe, problems
-from usct.io.dispatch import Loaded, load, save
+from usct.io.dispatch import Loaded, holds_travel_times, load, save
 
-__all__ = ["Loaded", "describe", "load", "load_arrays", "problems", "save", "save_arrays"]
+__all__ = [
+    "Loaded",
+    "describe",
+    "holds_travel_times",
+    "load",
+    "load_arrays",
+    "problems",
+    "save",
+    "save_arrays",
+]

@@ -57,6 +57,17 @@ def load(path: str | os.PathLike[str], positions: str | os.PathLike[str] | None 
     return read(Path(path), None if positions is None else Path(positions)).thing
 
 
+def holds_travel_times(path: Path) -> bool:
+    """Whether a file is one of travel times, by the names in it; False for any file that cannot be read."""
+    try:
+        if h5py.is_hdf5(path):
+            with hdf5.opened(path) as file:
+                return travel_times.DATA_VARIABLE in file
+        return matlab.is_matlab_5(_head(path)) and bool(matlab.listing_5(path, (travel_times.DATA_VARIABLE,)))
+    except InputError:
+        return False
+
+
 def save(thing: Loaded, path: str | os.PathLike[str]) -> None:
     """Write a scan, a phantom, a result or a diagnosis in the native HDF5 schema, in one step.
 

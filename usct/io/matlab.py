@@ -22,6 +22,18 @@ def is_matlab_5(head: bytes) -> bool:
     return head.startswith(b"MATLAB 5.0 MAT-file") or head[124:128] in (b"\x00\x01IM", b"\x01\x00MI")
 
 
+def listing_5(path: Path, names: Collection[str]) -> list[str]:
+    """Which of some variables a version 5 to 7 file holds.
+
+    Raises:
+        InputError: If the file is damaged.
+    """
+    try:
+        return [name for name, _, _ in scipy.io.whosmat(path) if name in names]
+    except (*hdf5.READ_ERRORS, zlib.error) as error:
+        raise InputError(f"{path}: the MATLAB file is truncated or damaged; copy it again.") from error
+
+
 def variables_5(path: Path, names: Collection[str]) -> dict[str, np.ndarray]:
     """Read some variables of a version 5 to 7 file.
 

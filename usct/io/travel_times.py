@@ -89,15 +89,15 @@ def delay_faults(delays: np.ndarray, positions: np.ndarray) -> list[str]:
     finite = delays[np.isfinite(delays)]
     if not len(finite) or not finite.any():
         return [f"{DATA_VARIABLE} holds no travel time; store arrival with object minus arrival in water."]
-    largest = float(np.median(np.abs(finite[finite != 0])))
+    largest, typical = (float(q) for q in np.quantile(np.abs(finite[finite != 0]), (0.99, 0.5)))
     if largest > LARGEST_DELAY:
         return [
-            f"{DATA_VARIABLE} looks like microseconds (median {largest:g}, read as seconds); divide it by 1e6."
+            f"{DATA_VARIABLE} looks like microseconds (up to {largest:g}, read as seconds); divide it by 1e6."
         ]
     straight = np.linalg.norm(positions[:, None] - positions[None], axis=-1) / 1500.0
-    if largest > SLOWEST_MEAN * float(straight.max()):
+    if typical > SLOWEST_MEAN * float(straight.max()):
         return [
-            f"{DATA_VARIABLE} looks like whole travel times (median {1e6 * largest:.0f} us); "
+            f"{DATA_VARIABLE} looks like whole travel times (median {1e6 * typical:.0f} us); "
             "subtract those of a water shot."
         ]
     return []
