@@ -81,7 +81,8 @@ def _draw_noise(ax: Axes, channels: ChannelQuality) -> None:
     for axis, colour, label in ((0, ACCENT, "of receives"), (1, TRUTH, "of transmits")):
         middle = channels.noise.nanmedian(dim=axis).values.numpy()
         ax.plot(middle, ".", markersize=4, color=colour, label=label)
-    ax.set(xlabel="Element", ylabel="Median [dB]")
+    low, high = ax.get_ylim()
+    ax.set(xlabel="Element", ylabel="Median [dB]", ylim=(min(low, high - 10), high + 2))
     ax.legend(frameon=False, fontsize=8, labelcolor=INK)
     tidy(ax)
 
@@ -107,7 +108,8 @@ def _draw_bands(ax: Axes, channels: ChannelQuality) -> None:
         ax.stairs(signal, edges, baseline=None, color=ACCENT, linewidth=1.6, label="direct wave")
         if np.isfinite(noise).any():
             ax.stairs(noise, edges, baseline=None, color=TRUTH, linewidth=1.6, label="noise")
-    ax.set(xlabel="Frequency [kHz]", ylabel="[dB]", ylim=(max(-80.0, min(np.nanmin(signal), -20) - 10), 5))
+    lowest = min(-20.0, float(np.nanmin(np.concatenate([signal, noise]))))
+    ax.set(xlabel="Frequency [kHz]", ylabel="[dB]", ylim=(max(-80.0, lowest) - 5, 5))
     ax.legend(frameon=False, fontsize=8, labelcolor=INK)
     tidy(ax)
 
