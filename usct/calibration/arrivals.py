@@ -15,6 +15,8 @@ FASTEST = 1700.0
 CYCLES = 3
 """The pulse is cut this many cycles before and behind its middle."""
 OVERSAMPLING = 8
+ITSELF = 1e-6
+"""A channel this short is an element that hears itself; distances are rounded [m]."""
 _MOST_ROWS = 32
 
 
@@ -213,7 +215,7 @@ def measure_arrivals(
     distances = array.distances()
     rows = []
     for row in range(len(distances)):
-        use = traces.valid[row] & (distances[row] > 0)
+        use = traces.valid[row] & (distances[row] > ITSELF)
         found = torch.full((4, distances.shape[1]), math.nan, dtype=torch.float64)
         if use.any():
             sign = None if signs is None else signs[row][use]

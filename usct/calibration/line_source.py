@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 
 from usct.acquisition import Acquisition, Spectra, Traces, TransducerArray
+from usct.calibration.arrivals import ITSELF
 from usct.forward.analytic import point_source_field
 
 _FAINTEST = 0.05
@@ -68,7 +69,7 @@ def referenced_to_water(scan: Spectra, water: Spectra, array: TransducerArray, s
     if scan.values.shape != water.values.shape or not torch.allclose(scan.frequencies, water.frequencies):
         raise ValueError("scan and water shot must have the same channels and frequencies")
     away = array.distances()
-    apart = away > 0
+    apart = away > ITSELF
     origin = torch.zeros(1, 2, dtype=torch.float64)
     safe = torch.where(apart, away, 1.0).flatten()
     along = torch.stack([safe, torch.zeros_like(safe)], dim=1)
