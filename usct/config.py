@@ -49,6 +49,9 @@ class Start(Section):
 
     sound_speed: Speed | None = Field(None, description="Uniform start [m/s]; none: the file's or found.")
     disc: bool = Field(True, description="Start from a disc of one sound speed where that explains the data.")
+    travel_times: bool = Field(
+        False, description="Start from an image of the first arrivals picked in the traces."
+    )
 
 
 class Water(Section):
@@ -98,9 +101,9 @@ class ParameterizationSettings(Section):
     """What the image is made of."""
 
     name: Literal["pixel", "filtered", "fourier", "tailored", "siren", "multigrid", "hybrid"] = Field(
-        "pixel",
-        description="Pixels; pixels with a Fourier filter; Gaussian Fourier features and a network; Fourier features "
-        "tailored to the waves; SIREN; grids of several resolutions; grids and sines.",
+        "tailored",
+        description="Fourier features tailored to the waves; or pixels; pixels with a Fourier filter; Gaussian "
+        "Fourier features and a network; SIREN; grids of several resolutions; grids and sines.",
     )
     head: Literal["linear", "network"] = Field("linear", description="What follows tailored features.")
     tailoring: Literal["measured", "analytic", "instrument"] = Field(

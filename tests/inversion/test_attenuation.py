@@ -129,7 +129,7 @@ def test_the_result_says_what_it_is(results):
     assert "relative" in results["true"].provenance["attenuation"]
     assert "attenuation" not in results["false"].provenance
     assert results["false"].medium.attenuation is None
-    assert results["true"].field.name == "pixel"  # what made the sound speed
+    assert results["true"].field.name == "tailored"  # what made the sound speed
     assert any("attenuation" in record.stage for record in results["true"].history)
 
 

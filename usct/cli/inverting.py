@@ -71,7 +71,7 @@ def reconstruct(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="What makes the image: pixel (the default), filtered, fourier, tailored (for noisy data), siren, "
+            help="What makes the image: tailored (the default), pixel (a third faster), filtered, fourier, siren, "
             "multigrid or hybrid. See 'usct compare'.",
         ),
     ] = None,
