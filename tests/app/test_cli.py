@@ -258,7 +258,7 @@ def test_broken_down_run_is_written_and_fails(folder, monkeypatch):
 
 
 def test_interrupted_command_leaves_with_130(folder, monkeypatch, capsys):
-    def interrupted(path):
+    def interrupted(path, *_):
         raise KeyboardInterrupt(path)
 
     monkeypatch.setattr(io, "describe", interrupted)
