@@ -23,6 +23,7 @@ from usct.misfit.selection import select
 from usct.preflight import check_size, check_start, loud_frequencies, usable_device
 from usct.starting.disc import estimate_disc
 from usct.starting.homogeneous import estimate_water_sound_speed
+from usct.starting.travel_time.imaging import travel_time_start
 
 DEFAULT_FREQUENCIES = tuple(1e3 * f for f in range(200, 651, 50))
 QUIETEST_BAND_DB = -40.0
@@ -120,17 +121,22 @@ def build_inversion(
 
 
 def start_model(acquisition: Acquisition, config: RunConfig, observed: Spectra, water: float) -> Medium:
-    """The uniform start asked for, else the file's, else a disc if one is convincing, else water.
+    """The uniform start or travel times asked for, else the file's, else a convincing disc, else water.
 
     Returns:
         The start on the grid of the image.
 
     Raises:
-        InputError: If the image would be too large.
+        InputError: If the image would be too large, or no travel times can be picked although they are asked for.
     """
     image = _image(acquisition.array, config, float(observed.frequencies.max()))
     if config.start.sound_speed is not None:
         return Medium.homogeneous(image, config.start.sound_speed)
+    if config.start.travel_times:
+        try:
+            return travel_time_start(acquisition, water, image, water / float(observed.frequencies.min()))
+        except ValueError as error:
+            raise InputError(f"start.travel_times: {error}; set it to false") from None
     if acquisition.start is not None:
         return acquisition.start.resampled(image)
     if config.start.disc:

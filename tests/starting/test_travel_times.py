@@ -1,5 +1,7 @@
 """Travel times: eikonal against closed forms, rays as its derivative, picks under noise, images of known objects."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.io
@@ -8,6 +10,9 @@ import torch
 from tests.helpers import assert_adjoint
 from usct import cli, io
 from usct.acquisition import Acquisition, Traces, TransducerArray
+from usct.assembly import start_model
+from usct.config import load_config
+from usct.errors import InputError
 from usct.grid import Grid
 from usct.starting.travel_time import eikonal, imaging, picking, rays, tomography
 from usct.starting.travel_time.pairs import pair_up
@@ -173,6 +178,25 @@ def test_picks_of_a_simulated_scan_give_its_delays():
     assert float(error.abs().median()) < 20e-9
     alone = picking.pick(record(water + delays))
     assert float((alone.delays - delays)[alone.delays.isfinite()].abs().median()) < 150e-9
+
+
+def test_a_start_for_waveforms_from_traces_alone():
+    rate = 10e6
+    moments = torch.arange(1000, dtype=torch.float64) / rate
+    arrivals = RING.distances() / WATER + torch.from_numpy(4 * straight_delays(200))
+    lag = moments - arrivals[..., None]
+    burst = torch.sin(2 * torch.pi * 0.5e6 * lag) * torch.exp(-((lag - 3e-6) ** 2) / 4e-12) * (lag > 0)
+    noise = 0.003 * torch.randn(burst.shape, generator=torch.Generator().manual_seed(3))
+    scan = Acquisition(RING, Traces.of((burst + noise).float(), 0.0, rate), WATER)
+    config = load_config(None, None, ["start.travel_times=true", "grid.image_spacing_mm=2"])
+    observed = scan.spectra(torch.tensor([0.2e6, 0.4e6]))
+    start = start_model(scan, config, observed, WATER)
+    truth = 1 / (1 / WATER + 4 * lens(start.grid.points().numpy()))
+    inside = start.grid.disc(WIDTH * 2, CENTRE).numpy()
+    error = np.sqrt(np.mean((start.sound_speed.numpy() - truth)[inside] ** 2))
+    assert error < 0.4 * np.sqrt(np.mean((WATER - truth)[inside] ** 2))
+    with pytest.raises(InputError, match="spectra"):
+        start_model(replace(scan, data=observed), config, observed, WATER)
 
 
 def write(folder, **items):

@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
+from usct.acquisition import Acquisition
 from usct.grid import Grid
 from usct.medium import Medium
 from usct.starting.travel_time import rays
 from usct.starting.travel_time.eikonal import solve as solve_eikonal
 from usct.starting.travel_time.pairs import LARGEST_DEVIATION, Pairs, pair_up
+from usct.starting.travel_time.picking import pick
 from usct.starting.travel_time.tomography import (
     RayProblem,
     RaySolution,
@@ -35,6 +37,8 @@ FARTHEST_SHARE = 0.999
 """Share of the delayed rays that hit the region in which the object is taken to lie."""
 SMALLEST_REGION = 4
 """Cells that the region's radius measures at least."""
+FINEST_START = 1e-3
+"""Spacing of a start model made from travel times, at the finest [m]."""
 N_TRACINGS = 2
 """How often the rays are traced anew in the final image."""
 
@@ -159,6 +163,29 @@ def image_travel_times(
     residual = float(np.sqrt(np.mean(solution.residuals**2)))
     medium, region = _on_grid(scene, solution, problem, image)
     return TravelTimeImage(medium, region, pairs, smoothing, weight, residual, held_out)
+
+
+def travel_time_start(scan: Acquisition, water_sound_speed: float, image: Grid, wavelength: float) -> Medium:
+    """A start model for waveforms: an image of the first arrivals, smoothed so far that waves can remove its edges.
+
+    Args:
+        scan: Traces; the water shot is computed.
+        water_sound_speed: [m/s].
+        image: Grid of the start.
+        wavelength: The longest, of which a quarter is the width of the smoothing [m].
+
+    Raises:
+        ValueError: If the scan holds no traces, or no arrival can be used.
+    """
+    times = pick(replace(scan, water_sound_speed=water_sound_speed))
+    cells = max(1, round(FINEST_START / image.spacing))
+    shape = tuple(-(-n // cells) + 1 for n in image.shape)
+    medium = image_travel_times(
+        times, water_sound_speed, Grid(shape, cells * image.spacing, image.origin)
+    ).medium
+    excess = 1 / medium.sound_speed.numpy() - 1 / water_sound_speed
+    smooth = gaussian_filter(excess, 0.25 * wavelength / medium.grid.spacing, mode="constant")
+    return Medium(medium.grid, 1 / (1 / water_sound_speed + torch.from_numpy(smooth))).resampled(image)
 
 
 def object_radius(pairs: Pairs, centre: np.ndarray) -> float:
