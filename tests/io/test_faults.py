@@ -134,7 +134,7 @@ def test_cells_and_structs(time_variables: Variables, tmp_path: Path) -> None:
 
 
 def test_unknown_variables(write_matlab: MatlabWriter, tmp_path: Path) -> None:
-    path = write_matlab(tmp_path / "other.mat", {"delta_tof": np.ones((4, 4))})
+    path = write_matlab(tmp_path / "other.mat", {"tof_map": np.ones((4, 4))})
     refuse(path, "none of full_dataset, REC_DATA, .*give a usct file")
 
 
