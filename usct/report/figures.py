@@ -79,9 +79,11 @@ def reconstruction_figure(
     _draw_images(rows[0], panels, speed_window([panel.medium for panel in panels]))
     if reconstruction.medium.attenuation is not None:
         _draw_attenuations(rows[1], panels)
-    left, right = rows[-1].subplots(1, 2)
+    # Travel times need no iterations that could be drawn.
+    left, *right = rows[-1].subplots(1, 2 if reconstruction.history else 1, squeeze=False)[0]
     _draw_profile(left, reconstruction, truth)
-    _draw_convergence(right, reconstruction.history)
+    for ax in right:
+        _draw_convergence(ax, reconstruction.history)
     write(figure, 1 - 0.12 / height, title or "Sound-speed reconstruction", 14, bold=True)
     return figure
 
@@ -171,11 +173,6 @@ def _draw_convergence(ax: Axes, history: Sequence[Record]) -> None:
     ax.set_xlabel("Iteration")
     ax.set_ylabel("Objective / energy of the data")
     tidy(ax)
-    if not history:
-        ax.text(
-            0.5, 0.5, "No iteration was made", ha="center", va="center", transform=ax.transAxes, color=INK
-        )
-        return
     stages = [list(records) for _, records in groupby(history, lambda record: record.stage)]
     for number, records in enumerate(stages):
         first, last = records[0].iteration - 0.5, records[-1].iteration + 0.5
