@@ -144,8 +144,10 @@ class AttenuationSettings(Section):
     @field_validator("bounds_db_per_cm")
     @classmethod
     def _about_zero(cls, limits: tuple[float, float]) -> tuple[float, float]:
-        if not -limits[1] < limits[0] <= 0 < limits[1]:
-            raise ValueError("the first must be zero or little below, the second above [dB/cm]")
+        if not -limits[1] < limits[0] <= 0 < limits[1] <= 100:
+            raise ValueError(
+                "the first must be zero or little below, the second above and at most 100 [dB/cm]"
+            )
         return limits
 
 

@@ -9,6 +9,7 @@ from tests.helpers import relative_error
 from usct import api
 from usct.acquisition import Acquisition, TransducerArray
 from usct.config import load_config
+from usct.errors import InputError
 from usct.evaluation import evaluate
 from usct.forward.helmholtz import Helmholtz
 from usct.grid import Grid
@@ -198,3 +199,9 @@ def test_attenuation_follows_every_frequency():
 def test_refuses_what_means_nothing(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+@pytest.mark.parametrize("limits", ["[1, 2]", "[-3, 2]", "[-0.5, inf]", "[-0.5, nan]"])
+def test_settings_out_of_range_are_refused(limits):
+    with pytest.raises(InputError, match=r"attenuation\.bounds_db_per_cm"):
+        load_config(None, None, [f"attenuation.bounds_db_per_cm={limits}"])
