@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
-from usct.evaluation.regions import eroded, object_mask
+from usct.evaluation.regions import eroded, object_mask, speed_on
+from usct.evaluation.tissues import score_part
 from usct.grid import low_pass
 from usct.medium import Medium
 from usct.units import ATTENUATION_REFERENCE_FREQUENCY, attenuation_to_db
@@ -136,36 +137,45 @@ def evaluate(
         raise ValueError(f"speed_range must run from low to high, got {speed_range}")
     mask = object_mask(truth)
     interior = eroded(mask, SKIN_DEPTH, truth.grid.spacing)
-    expected, got = _speeds(truth, truth), _speeds(image, truth)
+    expected, got = speed_on(truth.grid, truth), speed_on(truth.grid, image)
     inside = mask.numpy()
-    error = (got - expected)[inside]
-    rmse = _root_mean_square(error)
-    coarse, coarse_truth = got, expected
-    if highest_frequency is not None:
-        cutoff = RESOLVED_SHARE * 4 * math.pi * highest_frequency / float(expected.flat[0])
-        coarse, coarse_truth = (_without_fine_detail(v, truth.grid.spacing, cutoff) for v in (got, expected))
+    whole = score_part("object", got, expected, inside)
+    coarse = _resolvable(got, expected, inside, truth.grid.spacing, highest_frequency)
     lost = _attenuation_scores(image, truth, mask, highest_frequency or ATTENUATION_REFERENCE_FREQUENCY)
     return Scores(
-        rmse=rmse,
-        mae=float(np.abs(error).mean()) if error.size else math.nan,
-        bias=float(error.mean()) if error.size else math.nan,
-        p95=float(np.percentile(np.abs(error), 95)) if error.size else math.nan,
+        rmse=whole.rmse,
+        mae=whole.mae,
+        bias=whole.bias,
+        p95=float(np.percentile(np.abs(got - expected)[inside], 95)) if whole.n_cells else math.nan,
         rmse_interior=_root_mean_square((got - expected)[interior.numpy()]),
         ssim=_ssim(got, expected, inside, width),
-        psnr=math.inf if rmse == 0 else 20 * math.log10(width / rmse),
+        psnr=math.inf if whole.rmse == 0 else 20 * math.log10(width / whole.rmse),
         pearson=_correlation(got[inside], expected[inside]),
-        n_cells=int(mask.sum()),
+        n_cells=whole.n_cells,
         n_cells_interior=int(interior.sum()),
         start_rmse=math.nan
         if start is None
-        else _root_mean_square((_speeds(start, truth) - expected)[inside]),
-        rmse_resolved=math.nan
-        if highest_frequency is None
-        else _root_mean_square((coarse - coarse_truth)[inside]),
-        rmse_unresolved=math.nan
-        if highest_frequency is None
-        else _root_mean_square((coarse_truth - expected)[inside]),
+        else _root_mean_square((speed_on(truth.grid, start) - expected)[inside]),
+        rmse_resolved=coarse[0],
+        rmse_unresolved=coarse[1],
         **lost,
+    )
+
+
+def _resolvable(
+    got: NDArray[np.float64],
+    expected: NDArray[np.float64],
+    inside: NDArray[np.bool_],
+    spacing: float,
+    highest_frequency: float | None,
+) -> tuple[float, float]:
+    """Error in detail that a frequency can resolve, and what leaving out the rest costs the truth; NaN without one."""
+    if highest_frequency is None:
+        return math.nan, math.nan
+    cutoff = RESOLVED_SHARE * 4 * math.pi * highest_frequency / float(expected.flat[0])
+    coarse, coarse_truth = (_without_fine_detail(v, spacing, cutoff) for v in (got, expected))
+    return _root_mean_square((coarse - coarse_truth)[inside]), _root_mean_square(
+        (coarse_truth - expected)[inside]
     )
 
 
@@ -181,13 +191,8 @@ def _attenuation_scores(
     return {
         "rmse_attenuation": _root_mean_square(error),
         "bias_attenuation": float(error.mean()) if error.size else math.nan,
-        "crosstalk": _correlation(error, _speeds(truth, truth)[inside]),
+        "crosstalk": _correlation(error, speed_on(truth.grid, truth)[inside]),
     }
-
-
-def _speeds(medium: Medium, truth: Medium) -> NDArray[np.float64]:
-    """Sound speed of a medium on the grid of the truth [m/s]."""
-    return medium.resampled(truth.grid).sound_speed.detach().cpu().double().numpy()
 
 
 def _without_fine_detail(speed: NDArray[np.float64], spacing: float, cutoff: float) -> NDArray[np.float64]:

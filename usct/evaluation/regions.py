@@ -2,12 +2,19 @@
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy import ndimage
 
+from usct.grid import Grid
 from usct.medium import Medium
 
 WATER_TOLERANCE = 2.0
 """Largest difference from the water that still counts as water [m/s]."""
+
+
+def speed_on(grid: Grid, medium: Medium) -> NDArray[np.float64]:
+    """Sound speed of a medium on a grid [m/s]."""
+    return medium.resampled(grid).sound_speed.detach().cpu().double().numpy()
 
 
 def background_speed(truth: Medium) -> float:

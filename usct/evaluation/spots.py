@@ -9,13 +9,11 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from usct.evaluation.lesions import LESIONS
 from usct.evaluation.regions import eroded, object_mask
 from usct.grid import Grid
 from usct.medium import Medium
 from usct.phantom import Phantom
-
-LESIONS = frozenset({"cyst", "fibroadenoma", "malignant", "target"})
-"""Tissues of phantoms that are lesions or stand for them."""
 
 SURROUNDINGS = 2.2
 """Half the width of a close-up over the radius of the circle of the lesion's area."""
