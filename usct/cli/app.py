@@ -7,6 +7,7 @@ import typer
 
 from usct import __version__
 from usct.cli import (
+    batching,
     calibrating,
     comparing,
     demonstrating,
@@ -88,6 +89,7 @@ app.command(rich_help_panel=_IMAGE)(diagnosing.diagnose)
 app.command(rich_help_panel=_IMAGE)(comparing.compare)
 app.command(rich_help_panel=_IMAGE)(diagnosing.compare_kernels)
 app.command(rich_help_panel=_IMAGE)(demonstrating.demo)
+app.command(rich_help_panel="Populations")(batching.batch)
 app.command(rich_help_panel=_FILES)(files.info)
 app.command(rich_help_panel=_FILES)(files.validate)
 app.command(rich_help_panel=_FILES)(files.convert)

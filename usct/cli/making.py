@@ -39,24 +39,56 @@ class ArrayKind(Enum):
 
 def phantom(
     name: Annotated[
-        str, typer.Argument(help="Such as breast, disk, resolution; a wrong name lists them all.")
+        str, typer.Argument(help="Such as breast, head, disk, resolution; a wrong name lists them all.")
     ],
     output: Output,
     seed: Seed = 0,
     spacing_mm: Annotated[float, typer.Option(min=0.01, max=20, help="Size of a cell in mm.")] = 0.4,
+    tissue_preset: Annotated[
+        str, typer.Option(help="Published table of tissue properties, such as park2023 or li2022.")
+    ] = "",
+    count: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=100_000, help="Make a data set: this many, in the folder -o, with a manifest."
+        ),
+    ] = None,
+    quiet: Quiet = False,
 ) -> None:
-    """Make a phantom: an object of known sound speed, attenuation and density.
+    """Make a phantom, an object of known sound speed, attenuation and density; or a whole population.
 
-    [bold]Example:[/bold]  usct phantom breast --seed 3 -o phantom.h5
+    [bold]Examples:[/bold]
+
+      usct phantom breast --seed 3 -o phantom.h5
+
+      usct phantom breast --count 200 --seed 0 -o dataset/
     """
     from usct import io
     from usct import phantom as phantoms
 
+    if count is not None:
+        _make_dataset(output, name, count, seed, spacing_mm, tissue_preset, quiet)
+        return
     prepare_hdf5(output)
-    made = phantoms.make(name, seed=seed, spacing=spacing_mm * MILLIMETRE)
+    made = phantoms.make(name, seed=seed, spacing=spacing_mm * MILLIMETRE, tissue_preset=tissue_preset)
     io.save(made, output)
     shape = " x ".join(map(str, made.medium.grid.shape))
-    typer.echo(f"Wrote {output}: {made.title or name}, {shape} cells of {spacing_mm:g} mm")
+    tissues = (
+        f", tissues of {made.provenance['tissue_preset']}" if made.provenance.get("tissue_preset") else ""
+    )
+    typer.echo(f"Wrote {output}: {made.title or name}, {shape} cells of {spacing_mm:g} mm{tissues}")
+
+
+def _make_dataset(
+    folder: Path, name: str, count: int, seed: int, spacing_mm: float, tissue_preset: str, quiet: bool
+) -> None:
+    from usct.batch import make_dataset
+
+    with Narrator(quiet) as narrator:
+        cases = make_dataset(folder, name, count, seed, spacing_mm * MILLIMETRE, tissue_preset, narrator.step)
+    presets = sorted({case.facts.get("tissue_preset", "") for case in cases} - {""})
+    tissues = f", tissues of {', '.join(presets)}" if presets else ""
+    typer.echo(f"Wrote {folder}: {len(cases)} phantoms, seeds {seed} to {seed + count - 1}{tissues}")
 
 
 def simulate(

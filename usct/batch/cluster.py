@@ -1,0 +1,127 @@
+"""Workers of a Dask cluster, which share a disk with this machine; Dask carries tasks, never results."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from usct.batch.processes import Report
+from usct.batch.records import Task
+from usct.batch.working import BusyError, work
+from usct.errors import InputError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_GPU = {"GPU": 1}
+
+
+@contextmanager
+def connected(address: str) -> Iterator["Client"]:
+    """A client of a scheduler such as tcp://host:8786.
+
+    Raises:
+        InputError: If Dask is not installed or nobody answers.
+    """
+    distributed_client = _client_class()
+    try:
+        client = distributed_client(address, timeout=10, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"--scheduler {address}: no scheduler answers ({error}); start one with 'dask scheduler'."
+        ) from None
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+@contextmanager
+def slurm(workers: int, threads: int, gpu: bool) -> Iterator["Client"]:
+    """A client of workers that Slurm starts as jobs; partition, memory and time come from Dask's jobqueue.yaml.
+
+    Args:
+        workers: How many jobs.
+        threads: Cores of each.
+        gpu: Whether each asks for one GPU.
+
+    Raises:
+        InputError: If dask-jobqueue is not installed or not set up.
+    """
+    try:
+        from dask_jobqueue import SLURMCluster
+    except ImportError:
+        raise InputError(
+            "--slurm needs dask-jobqueue; install it with 'pip install usct[cluster]'."
+        ) from None
+    extra = (
+        {"worker_extra_args": ["--resources", "GPU=1"], "job_extra_directives": ["--gres=gpu:1"]}
+        if gpu
+        else {}
+    )
+    try:
+        # One process a job and one task at a time in it, which uses all of its cores.
+        cluster = SLURMCluster(
+            cores=threads, processes=1, worker_extra_args=arguments, job_extra_directives=directives
+        )
+    except (ValueError, RuntimeError) as error:
+        raise InputError(
+            f"--slurm: {error}; set memory, walltime and queue in ~/.config/dask/jobqueue.yaml."
+        ) from None
+    with cluster:
+        cluster.scale(jobs=workers)
+        client = _client_class()(cluster, set_as_default=False)
+        try:
+            yield client
+        finally:
+            client.close()
+
+
+def run_cluster(
+    tasks: Sequence[Task],
+    client: "Client",
+    report: Report,
+    gpu: bool = False,
+    job: Callable[[Task], None] = work,
+) -> None:
+    """Work on cases on a cluster until each is done or was tried as often as allowed.
+
+    Args:
+        tasks: The cases.
+        client: Of the scheduler.
+        report: Called after the last try of each case.
+        gpu: Give a task only to workers that were started with `--resources GPU=1`.
+        job: The work, a function that can be imported.
+
+    Raises:
+        KeyboardInterrupt: If this process is told to stop; tasks that have not begun are taken back.
+    """
+    from distributed import as_completed
+
+    # One task at a time on a worker: it uses all threads.
+    resources = _GPU if gpu else None
+    futures = {client.submit(job, task, pure=False, resources=resources): (task, 1) for task in tasks}
+    queue = as_completed(list(futures))
+    try:
+        for future in queue:
+            task, attempt = futures.pop(future)
+            error = future.exception()
+            busy = isinstance(error, BusyError)
+            if error is not None:
+                for method in task.unfinished():
+                    task.fail(method, f"{task.case.name}: {error or type(error).__name__}")
+            if task.unfinished() and attempt < task.settings.attempts and not busy:
+                again = client.submit(job, task, pure=False, resources=resources)
+                futures[again] = task, attempt + 1
+                queue.add(again)
+            else:
+                report(task)
+    finally:
+        client.cancel(list(futures))
+
+
+def _client_class() -> type["Client"]:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise InputError("a cluster needs Dask; install it with 'pip install usct[cluster]'.") from None
+    return Client
