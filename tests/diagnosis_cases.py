@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from usct.diagnosis import DataKernel, Decay, Diagnosis, ImageKernel
+from usct.diagnosis import DataKernel, Decay, Diagnosis, ImageKernel, KernelRow
 from usct.grid import Grid
 
 GRID = Grid.centred((45, 51), 2e-3)
@@ -31,6 +31,7 @@ def make_diagnosis(grid: Grid = GRID, n_modes: int = 12, with_decay: bool = True
         n_parameters=int(region.sum()),
         data_kernel=_data_kernel(n_modes),
         image_kernel=_image_kernel(grid, n_modes, region),
+        rows=(_row(grid, (0.0, 0.0)), _row(grid, (0.0, 20e-3))),
         resolution=2.5e-3 + 0.02 * radius + outside,
         standard_deviation=0.8 + 60 * radius + outside,
         decay=_decay(n_modes) if with_decay else None,
@@ -75,6 +76,11 @@ def _image_kernel(grid: Grid, n_modes: int, region: torch.Tensor) -> ImageKernel
     filtered = raw * representation
     peak = [v / v.max() for v in (representation, gain, raw, filtered)]
     return ImageKernel(torch.stack(waves), wavenumbers, *peak, LIMIT)
+
+
+def _row(grid: Grid, position: tuple[float, float]) -> KernelRow:
+    away = torch.linalg.vector_norm(grid.points() - torch.tensor(position), dim=-1).float()
+    return KernelRow(position, torch.exp(-((away / 6e-3) ** 2)), torch.cos(away / 2e-3) / (1 + away / 2e-3))
 
 
 def _decay(n_modes: int) -> Decay:

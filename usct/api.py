@@ -22,9 +22,10 @@ from usct.assembly import build_inversion, fingerprint, load_state, prepare
 from usct.choosing import capacity_warning
 from usct.config import DEFAULT_PRESET, RunConfig, load_config
 from usct.diagnosis import Diagnosis
-from usct.diagnostics.compose import Facts, Options, Progress
+from usct.diagnostics.compose import Facts, Progress
 from usct.diagnostics.compose import diagnose as compose_diagnosis
 from usct.diagnostics.data_side import nothing_left
+from usct.diagnostics.sides import Options
 from usct.errors import InputError
 from usct.forward.parallel import single_threaded_blas
 from usct.inversion.discretization import Discretization

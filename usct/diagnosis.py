@@ -50,6 +50,11 @@ class DataKernel:
     energy: torch.Tensor
     frequency_bias: torch.Tensor
 
+    @property
+    def effective_steps(self) -> torch.Tensor:
+        """Plain gradient steps, each of which halves the first mode, that bring each to 1 / e, shape (mode,)."""
+        return -1 / torch.log1p(-0.5 * self.eigenvalues / self.eigenvalues[0])
+
 
 @dataclass(frozen=True)
 class ImageKernel:
@@ -72,6 +77,22 @@ class ImageKernel:
     raw: torch.Tensor
     filtered: torch.Tensor
     diffraction_limit: float
+
+
+@dataclass(frozen=True)
+class KernelRow:
+    """What a step does around one place of the image.
+
+    Attributes:
+        position: (y, x) [m].
+        moved: Row of the representation's tangent kernel: what else moves when this place is moved, shape (ny, nx) [1].
+        answer: Row of the neural sensitivity kernel times J: how a step answers an error at this place alone, shape
+            (ny, nx) [1].
+    """
+
+    position: tuple[float, float]
+    moved: torch.Tensor
+    answer: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -111,6 +132,7 @@ class Diagnosis:
         n_parameters: Trainable numbers.
         data_kernel: The data's side.
         image_kernel: The image's side.
+        rows: Of both kernels of the image, at a few places.
         resolution: Width of the smallest detail that the data support, NaN elsewhere than in region [m]; None if it
             was not mapped.
         standard_deviation: Of the sound speed, given data and noise, NaN elsewhere than in region [m/s]; likewise.
@@ -132,6 +154,7 @@ class Diagnosis:
     n_parameters: int
     data_kernel: DataKernel
     image_kernel: ImageKernel
+    rows: tuple[KernelRow, ...]
     resolution: torch.Tensor | None
     standard_deviation: torch.Tensor | None
     decay: Decay | None

@@ -9,15 +9,21 @@ from usct.acquisition import Acquisition
 from usct.assembly import build_inversion, prepare
 from usct.config import RunConfig, load_config
 from usct.diagnosis import Portrait, Portraits
-from usct.diagnostics.compose import Options, data_side, image_side
-from usct.diagnostics.eigen import top_eigenpairs
+from usct.diagnostics.compose import held
+from usct.diagnostics.data_side import remaining_gain
+from usct.diagnostics.eigen import spectral_density, top_eigenpairs
 from usct.diagnostics.kernels import TangentKernels
+from usct.diagnostics.model_side import transfer
+from usct.diagnostics.sides import Options, data_side, image_side
 from usct.errors import InputError
 from usct.forward.parallel import single_threaded_blas
 from usct.revisiting import Frequency, adam_scaling, revisit, stage_of
 
 REPRESENTATIONS = ("pixel", "tailored", "fourier", "siren", "multigrid", "hybrid")
 """What is compared unless told otherwise; filtered pixels have the kernel of pixels: the filter is the optimizer's."""
+
+REST = 2e-2
+"""Accuracy of the estimates that tell how many numbers the data determine."""
 
 _TROUBLES = (InputError, ArithmeticError, MemoryError, torch.OutOfMemoryError)
 """What may stop one portrait without stopping the others."""
@@ -54,11 +60,7 @@ def compare_kernels(
     """
     options, blind = options or Options(n_modes=16), replace(scan, truth=None)
     shared = [*settings] + ([] if start is None else [f"start.sound_speed={start!r}"])
-    names = [name.strip() for name in representations if name.strip()]
-    if not names or len(set(names)) < len(names):
-        raise InputError(
-            f"representations are {', '.join(names) or 'none'}; name one at least, and each once"
-        )
+    names = _names(representations)
     configs = [load_config(preset, None, [*shared, f"parameterization.name={name}"]) for name in names]
     portraits, frequencies = [], ()
     for number, (name, config) in enumerate(zip(names, configs, strict=True)):
@@ -75,6 +77,16 @@ def compare_kernels(
     if all(portrait.message for portrait in portraits):
         raise InputError(portraits[0].message)
     return Portraits(scan.title, frequencies, tuple(portraits))
+
+
+def _names(representations: Sequence[str]) -> list[str]:
+    """The names, each without blanks around it."""
+    names = [name.strip() for name in representations if name.strip()]
+    if not names or len(set(names)) < len(names):
+        raise InputError(
+            f"representations are {', '.join(names) or 'none'}; name one at least, and each once"
+        )
+    return names
 
 
 def _kernels(
@@ -95,7 +107,8 @@ def _portrait(name: str, kernels: TangentKernels, optimizer: str, options: Optio
     pairs = top_eigenpairs(kernels, options.n_modes, seed=options.seed)
     if not len(pairs.values):
         raise InputError("its kernel lets nothing pass that can be told from noise")
-    data_kernel, _ = data_side(kernels, pairs, options)
-    return Portrait(
-        name, kernels.n_parameters, optimizer, "", data_kernel, image_side(kernels, pairs, options)
-    )
+    density = spectral_density(kernels, options.n_probes, options.n_lanczos, options.seed)
+    gain = remaining_gain(kernels, held(kernels, options), seed=options.seed, rest=REST)
+    data_kernel = data_side(kernels, pairs, density, gain.determined, options.seed)
+    image_kernel = image_side(kernels, pairs, transfer(kernels, seed=options.seed))
+    return Portrait(name, kernels.n_parameters, optimizer, "", data_kernel, image_kernel)

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from usct.acquisition import Acquisition, Spectra
 from usct.assembly import build_inversion, fingerprint, load_state, prepare
 from usct.config import RunConfig
-from usct.diagnostics.kernels import TangentKernels, adam_preconditioner
+from usct.diagnostics.kernels import TangentKernels
+from usct.diagnostics.preconditioning import adam_preconditioner
 from usct.errors import InputError
 from usct.inversion.loop import Inversion
 from usct.inversion.objective import Objective, Point

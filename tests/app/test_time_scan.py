@@ -10,7 +10,7 @@ from usct import api, cli, io, phantom, signals
 from usct.acquisition import Acquisition, Traces, TransducerArray
 from usct.assembly import DEFAULT_FREQUENCIES
 from usct.config import load_config
-from usct.diagnostics.compose import Options
+from usct.diagnostics.sides import Options
 from usct.errors import InputError
 from usct.evaluation import evaluate
 from usct.preflight import loud_frequencies

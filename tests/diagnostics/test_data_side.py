@@ -100,7 +100,7 @@ def test_half_a_step_leaves_a_share_that_says_go_on(tailored):
 
 
 def test_sentences_say_what_was_measured():
-    gain = Gain(energy=1.0, noise=0.1, recoverable=0.5)
+    gain = Gain(energy=1.0, noise=0.1, recoverable=0.5, determined=20.0)
     assert "50 % of what the data still differ by can be learnt" in stop_suggestion(gain).sentence
     start = replace(gain, at_start=0.6)
     assert not stop_suggestion(start).stop

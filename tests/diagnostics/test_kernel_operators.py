@@ -8,7 +8,8 @@ from torch.func import functional_call
 
 from tests.diagnostics.conftest import FORMS, IMAGE, REGION, pixel
 from tests.helpers import assert_adjoint, random_like, relative_error
-from usct.diagnostics.kernels import TangentKernels, adam_preconditioner
+from usct.diagnostics.kernels import TangentKernels
+from usct.diagnostics.preconditioning import adam_preconditioner
 from usct.grid import Grid, resample
 from usct.inversion.objective import Objective, Point
 from usct.inversion.optimizers import Adam

@@ -43,6 +43,10 @@ def assert_same(left: object, right: object, where: str = "") -> None:
     elif dataclasses.is_dataclass(left):
         for field in dataclasses.fields(left):
             assert_same(getattr(left, field.name), getattr(right, field.name), f"{where}.{field.name}")
+    elif isinstance(left, tuple) and isinstance(right, tuple):
+        assert len(left) == len(right), where
+        for number, (one, other) in enumerate(zip(left, right, strict=True)):
+            assert_same(one, other, f"{where}[{number}]")
     else:
         assert left == right, where
 

@@ -14,7 +14,7 @@ from tests.diagnosis_cases import GRID, make_diagnosis
 from tests.io.io_helpers import assert_same, unseal
 from usct.diagnosis import Diagnosis
 from usct.errors import InputError
-from usct.io.native_kernels import write_csv
+from usct.io.kernel_tables import write_csv
 
 
 @pytest.fixture(scope="module")
@@ -154,12 +154,19 @@ def test_curves_as_csv_say_their_units_and_hold_the_same_numbers(
     diagnosis: Diagnosis, tmp_path: Path
 ) -> None:
     files = write_csv(diagnosis, tmp_path)
-    assert [file.name for file in files] == ["spectrum.csv", "density.csv", "transfer.csv", "decay.csv"]
+    names = ["spectrum", "density", "transfer", "decay", "maps", "modes", "rows"]
+    assert [file.name for file in files] == [f"{name}.csv" for name in names]
     tables = {file.stem: list(csv.DictReader(file.read_text("utf-8").splitlines())) for file in files}
     spectrum = [float(row["eigenvalue"]) for row in tables["spectrum"]]
     assert spectrum == diagnosis.data_kernel.eigenvalues.tolist()
     across = [float(row["wavenumber [rad/m]"]) for row in tables["transfer"]]
     assert across == diagnosis.image_kernel.wavenumbers.tolist()
+    inside = diagnosis.region
+    widths = [float(row["resolution [mm]"]) for row in tables["maps"]]
+    assert widths == (1e3 * diagnosis.resolution[inside]).tolist()
+    answers = [float(row["answer to (20, 0) mm"]) for row in tables["rows"]]
+    assert answers == diagnosis.rows[1].answer[inside].tolist()
+    assert len(tables["modes"]) == int(inside.sum())
     row = tables["decay"][12 * 3 + 4]
     assert (row["step"], row["mode"]) == ("3", "5")
     assert float(row["measured"]) == float(diagnosis.decay.measured[3, 4])

@@ -13,8 +13,9 @@ import torch
 from tests.theory.conftest import Linearized, linearized
 from tests.theory.ring import BOUNDS, WATER, Ring, Tangent, dense, derivative, point, with_residuals
 from tests.theory.test_dynamics import phantom
-from usct.diagnostics.kernels import TangentKernels, adam_preconditioner
+from usct.diagnostics.kernels import TangentKernels
 from usct.diagnostics.model_side import transfer
+from usct.diagnostics.preconditioning import adam_preconditioner
 from usct.inversion.objective import Objective, Point
 from usct.inversion.optimizers import Adam
 from usct.inversion.tailoring import measure

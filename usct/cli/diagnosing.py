@@ -15,11 +15,16 @@ from usct.cli.making import Quiet, Seed
 from usct.cli.paths import load_result, load_scan, prepare_folder, prepare_hdf5, prepare_output, sha256
 from usct.cli.progress import Narrator
 from usct.errors import InputError
+from usct.units import MILLIMETRE
 
 if TYPE_CHECKING:
-    from usct.diagnosis import Diagnosis
+    from usct.diagnosis import Diagnosis, Portraits
 
 ALL = "pixel,tailored,fourier,siren,multigrid,hybrid"
+Modes = Annotated[int, typer.Option(min=1, max=4096, help="Patterns to find one by one.")]
+Noise = Annotated[
+    float | None, typer.Option(help="Energy of the data over the noise in dB; none: found in the data.")
+]
 _UNITS = {"mhz": Decimal("1e6"), "khz": Decimal("1e3"), "hz": Decimal(1)}
 
 
@@ -37,20 +42,29 @@ def diagnose(
         str | None,
         typer.Option(help="Whose data to look at: 300kHz, 0.3MHz, or all; none: the last that the run used."),
     ] = None,
-    modes: Annotated[int, typer.Option(min=1, max=4096, help="Patterns to find one by one.")] = 32,
+    points: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--point",
+            metavar="X,Y",
+            help="Where to look at what a step moves, in mm; repeatable. None: middle, halfway and near the rim.",
+        ),
+    ] = None,
+    modes: Modes = 16,
     steps: Annotated[
         int, typer.Option(min=0, max=100, help="Gradient steps to try; each solves the wave equation.")
-    ] = 4,
+    ] = 3,
     maps: Annotated[
-        bool, typer.Option(help="Map resolution and uncertainty, which takes longer than all the rest.")
+        bool, typer.Option(help="Map resolution and uncertainty, which takes a third of the time.")
     ] = True,
-    snr_db: Annotated[
-        float | None, typer.Option(help="Energy of the data over the noise in dB; none: found in the data.")
-    ] = None,
+    snr_db: Noise = None,
     plain: Annotated[
         bool, typer.Option("--plain", help="Describe plain gradient steps even where Adam made the image.")
     ] = False,
-    csv: Annotated[Path | None, typer.Option(help="Folder for the curves as CSV files.")] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option("--export", "--csv", help="Folder for all of it: tables as CSV, panels as PNG."),
+    ] = None,
     seed: Seed = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:0.")] = "auto",
     quiet: Quiet = False,
@@ -64,41 +78,44 @@ def diagnose(
     [bold]Examples:[/bold]
 
       usct diagnose result.h5 --scan scan.h5 -o kernels.h5
-      usct diagnose result.h5 --scan scan.h5 -o start.h5 --at start --frequency 300kHz --csv curves/
+      usct diagnose result.h5 --scan scan.h5 -o start.h5 --at start --frequency 300kHz --point 0,20 --export all/
       usct info kernels.h5
     """
     from usct import api, io
-    from usct.diagnostics.compose import Options
-    from usct.io import atomic
-    from usct.io.native_kernels import write_csv
-    from usct.report.drawing import png
-    from usct.report.kernels import kernels_figure
+    from usct.diagnostics.sides import Options
 
     wanted, place = parse_frequency(frequency), _place(at)
+    options = Options(modes, steps, maps=maps, snr_db=snr_db, seed=seed, points=parse_points(points or []))
     figure = output.with_suffix(".png")
     prepare_hdf5(output, result_file, scan)
     prepare_output(figure, result_file, scan)
-    if csv is not None:
-        prepare_folder(csv)
+    if export is not None:
+        prepare_folder(export)
     result, acquisition = load_result(result_file), load_scan(scan)
-    options = Options(n_modes=modes, n_steps=steps, maps=maps, snr_db=snr_db, seed=seed)
     with Narrator(quiet) as narrator:
-        made = api.diagnose(
-            result,
-            dataclasses.replace(acquisition, truth=None),
-            wanted,
-            place,
-            options,
-            plain,
-            device,
-            on_progress=narrator.step,
-        )
+        blind = dataclasses.replace(acquisition, truth=None)
+        made = api.diagnose(result, blind, wanted, place, options, plain, device, narrator.step)
     made = _signed(made, result_file, scan, result.provenance.get("scan_sha256"))
     io.save(made, output)
-    atomic.write_bytes(figure, png(kernels_figure(made, result_file.name)))
-    curves = () if csv is None else write_csv(made, csv)
+    files = _draw(made, result_file.name, figure, export)
     if not quiet:
-        _summarise(made, output, figure, curves)
+        _summarise(made, output, figure, files)
+
+
+def _draw(made: "Diagnosis", title: str, figure: Path, folder: Path | None) -> tuple[Path, ...]:
+    """Write the page and, into a folder, tables and panels; returns the folder's files."""
+    from usct.io import atomic
+    from usct.io.kernel_tables import write_csv
+    from usct.report.drawing import png
+    from usct.report.kernels import kernels_figure, panels
+
+    atomic.write_bytes(figure, png(kernels_figure(made, title)))
+    if folder is None:
+        return ()
+    pictures = {folder / f"{name}.png": panel for name, panel in panels(made).items()}
+    for path, panel in pictures.items():
+        atomic.write_bytes(path, png(panel))
+    return (*write_csv(made, folder), *pictures)
 
 
 def compare_kernels(
@@ -117,10 +134,8 @@ def compare_kernels(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="One setting over them for all; repeatable."),
     ] = None,
-    modes: Annotated[int, typer.Option(min=1, max=4096, help="Patterns to find one by one.")] = 16,
-    snr_db: Annotated[
-        float | None, typer.Option(help="Energy of the data over the noise in dB; none: found in the data.")
-    ] = None,
+    modes: Modes = 16,
+    snr_db: Noise = None,
     plain: Annotated[
         bool, typer.Option("--plain", help="Describe plain gradient steps even where Adam would train.")
     ] = False,
@@ -138,38 +153,36 @@ def compare_kernels(
     [bold]Example:[/bold]  usct compare-kernels scan.h5 --parameterizations pixel,tailored,siren -o kernels/
     """
     from usct import kernel_comparison as verb
-    from usct.diagnostics.compose import Options
-    from usct.io import atomic
-    from usct.report.kernel_comparison import row, verdict, write_portraits
+    from usct.diagnostics.sides import Options
 
-    wanted = parse_frequency(frequency)
+    wanted, names = parse_frequency(frequency), parameterizations.split(",")
     files = {kind: output / f"kernels.{kind}" for kind in ("html", "png", "json")}
     for file in files.values():
         prepare_output(file, scan)
     options = Options(n_modes=modes, snr_db=snr_db, seed=seed)
     with Narrator(quiet) as narrator:
         made = verb.compare_kernels(
-            load_scan(scan),
-            parameterizations.split(","),
-            wanted,
-            start,
-            preset,
-            settings or (),
-            options,
-            plain,
-            narrator.step,
+            load_scan(scan), names, wanted, start, preset, settings or (), options, plain, narrator.step
         )
-    made = dataclasses.replace(made, scan=scan.name)
+    _lay_out(dataclasses.replace(made, scan=scan.name), files, quiet)
+
+
+def _lay_out(made: "Portraits", files: dict[str, Path], quiet: bool) -> None:
+    """Write page, figure and numbers, and print what they say."""
+    from usct.io import atomic
+    from usct.report.kernel_comparison import row, verdict, write_portraits
+
     atomic.write_text(files["json"], json.dumps(made.as_dict(), indent=2, allow_nan=False) + "\n")
     write_portraits(files["html"], files["png"], made)
-    if not quiet:
-        for sentence in verdict(made):
-            typer.echo(sentence)
-        texts = [
-            (p.name, p.message or f"{row(p)[3]} numbers determined, decay exponent {row(p)[5]}")
-            for p in made.portraits
-        ]
-        print_rows([*texts, ("Page", str(files["html"]))])
+    if quiet:
+        return
+    for sentence in verdict(made):
+        typer.echo(sentence)
+    texts = [
+        (p.name, p.message or f"{row(p)[3]} numbers determined, decay exponent {row(p)[5]}")
+        for p in made.portraits
+    ]
+    print_rows([*texts, ("Page", str(files["html"]))])
 
 
 def parse_frequency(text: str | None) -> float | Literal["all"] | None:
@@ -194,6 +207,26 @@ def parse_frequency(text: str | None) -> float | Literal["all"] | None:
     return value
 
 
+def parse_points(texts: list[str]) -> tuple[tuple[float, float], ...]:
+    """Read points such as 12.5,-30, across and down in mm; (y, x) [m].
+
+    Raises:
+        InputError: If a text is not two numbers.
+    """
+    points = []
+    for text in texts:
+        try:
+            x, y = (float(part) * MILLIMETRE for part in text.split(","))
+        except ValueError:
+            x = y = math.nan
+        if not (math.isfinite(x) and math.isfinite(y)):
+            raise InputError(
+                f"--point is {text!r}, which is not two numbers; give x and y in mm such as 12.5,-30."
+            )
+        points.append((y, x))
+    return tuple(points)
+
+
 def _place(at: str) -> Literal["start", "end"] | Path:
     """Start, end, or a checkpoint that is there."""
     if at == "start":
@@ -214,14 +247,14 @@ def _signed(made: "Diagnosis", result_file: Path, scan: Path, made_from: str | N
     return dataclasses.replace(made, provenance={**made.provenance, **facts})
 
 
-def _summarise(made: "Diagnosis", output: Path, figure: Path, curves: tuple[Path, ...]) -> None:
+def _summarise(made: "Diagnosis", output: Path, figure: Path, files: tuple[Path, ...]) -> None:
     """Print the findings, and where the files are."""
     from usct.reconstruction import RESEARCH_USE_ONLY
 
     for sentence in made.summary:
         typer.echo(sentence)
     rows = [("Kernels", str(output)), ("Figure", str(figure))]
-    rows += [("Curves", ", ".join(map(str, curves)))] if curves else []
+    rows += [("Tables, panels", f"{len(files)} files in {files[0].parent}")] if files else []
     rows += [("Note", made.provenance["note"])] if "note" in made.provenance else []
     print_rows(rows)
     typer.echo(RESEARCH_USE_ONLY)

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from usct.reconstruction import Iterate
 
 
+SILENCE = 20.0
+"""Seconds after which a step that goes on is told of again."""
+
+
 class Narrator:
     """Shows progress on stderr, so that stdout holds the results alone.
 
@@ -31,7 +35,7 @@ class Narrator:
         self._console = console or Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
         self._began = time.monotonic()
         self._last: Iterate | None = None
-        self._told = ""
+        self._told, self._told_at = "", self._began
         self._bar: Progress | None = None
         if self._console.is_terminal and not quiet:
             self._bar = Progress(
@@ -65,9 +69,12 @@ class Narrator:
         """Show a step of a computation without stages: the share that is done, and what is being done."""
         if self._bar is not None:
             self._update(text, fraction)
-        elif text != self._told:
-            self._console.print(f"usct: {text}", markup=False)
-        self._told = text
+        elif text != self._told or time.monotonic() - self._told_at > SILENCE:
+            left = (
+                f", about {self._remaining(fraction)} left" if text == self._told and 0 < fraction < 1 else ""
+            )
+            self._console.print(f"usct: {text}{left}", markup=False)
+            self._told, self._told_at = text, time.monotonic()
 
     def iterate(self, iterate: "Iterate") -> None:
         """Show one model update of an inversion."""

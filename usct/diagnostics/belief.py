@@ -8,6 +8,7 @@ by conjugate gradients.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,8 @@ import torch
 from usct.diagnostics.kernels import TangentKernels
 from usct.forward.parallel import single_threaded_blas
 from usct.inversion.tailoring import noise_variance
+
+Report = Callable[[float], None]
 
 N_PROBES = 4
 """Random vectors for a trace; with a thousand eigenvalues that count, it is right to five per cent."""
@@ -122,6 +125,7 @@ def most_probable(
     belief: Belief,
     rest: float = SMALL_REST,
     most: int = MOST_PRODUCTS,
+    report: Report | None = None,
 ) -> torch.Tensor:
     """Parameters of the most probable change of the image for linear data, (K^T K + v / s)^-1 K^T data.
 
@@ -132,25 +136,15 @@ def most_probable(
         belief: Variances.
         rest: Share of the right-hand side that may be left.
         most: Products with K^T K at most.
+        report: Told after each of them how far it has come, 0 to 1.
 
     Returns:
         Shape (n_parameters,) or (n, n_parameters), to be shown with `kernels.image_of`.
     """
     many = data.reshape(-1, data.shape[-1])
     with single_threaded_blas():
-        found = _solved(kernels, adjoint_each(kernels, many), belief.ratio, rest, most)
+        found = _solved(kernels, kernels.adjoint_all(many), belief.ratio, rest, most, report)
     return found.reshape(*data.shape[:-1], -1)
-
-
-def apply_each(kernels: TangentKernels, parameters: torch.Tensor) -> torch.Tensor:
-    """K of each row, shape (n, n_parameters); shape (n, n_data)."""
-    # Products of many are formed otherwise, which does not pay for one.
-    return kernels.apply_all(parameters) if len(parameters) > 1 else kernels.apply(parameters[0])[None]
-
-
-def adjoint_each(kernels: TangentKernels, data: torch.Tensor) -> torch.Tensor:
-    """K^T of each row, shape (n, n_data); shape (n, n_parameters)."""
-    return kernels.adjoint_all(data) if len(data) > 1 else kernels.adjoint(data[0])[None]
 
 
 def random_signs(n: int, generator: torch.Generator) -> torch.Tensor:
@@ -159,19 +153,29 @@ def random_signs(n: int, generator: torch.Generator) -> torch.Tensor:
 
 
 def _solved(
-    kernels: TangentKernels, right: torch.Tensor, ratio: float, rest: float, most: int
+    kernels: TangentKernels,
+    right: torch.Tensor,
+    ratio: float,
+    rest: float,
+    most: int,
+    report: Report | None = None,
 ) -> torch.Tensor:
     """Solve (K^T K + ratio) x = right by preconditioned conjugate gradients, for each row of its own."""
     x, left = torch.zeros_like(right), right.clone()
     shaped = _shaped(kernels, left)
     direction, power = shaped, (left * shaped).sum(dim=1)
-    enough = rest**2 * power
+    enough, come = rest**2 * power, 0.0
     for _ in range(most):
         going = power > enough
+        if report is not None and bool(going.any()):
+            # The rest falls by about the same factor each time.
+            far = float((power[going] / enough[going].clamp(min=1e-300)).max().sqrt())
+            come = max(come, 1 + math.log(far) / math.log(rest))
+            report(come)
         if not bool(going.any()):
             break
         toward = direction[going]
-        product = adjoint_each(kernels, apply_each(kernels, toward)) + ratio * toward
+        product = kernels.adjoint_all(kernels.apply_all(toward)) + ratio * toward
         length = (power[going] / (toward * product).sum(dim=1))[:, None]
         x[going] += length * toward
         left[going] -= length * product

@@ -1,66 +1,30 @@
 """A whole diagnosis of one point of a run: every part after the other, with a word on how far it has come."""
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 
-from usct.diagnosis import DataKernel, Decay, Diagnosis, ImageKernel
-from usct.diagnostics.belief import Belief, believe, random_signs
-from usct.diagnostics.convergence import (
-    descend,
-    drift,
-    measured_decay,
-    predicted_decay,
-    steepest_rate,
-)
-from usct.diagnostics.data_side import frequency_bias, mode_energy, remaining_gain, stop_suggestion
-from usct.diagnostics.eigen import (
-    Eigenpairs,
-    decay_exponent,
-    degrees_of_freedom,
-    effective_rank,
-    spectral_density,
-    top_eigenpairs,
-)
+from usct.diagnosis import Diagnosis
+from usct.diagnostics.belief import Belief, Report, believe, most_probable
+from usct.diagnostics.data_side import Gain, GainProbe, stop_suggestion
+from usct.diagnostics.eigen import spectral_density, top_eigenpairs
 from usct.diagnostics.kernels import TangentKernels
-from usct.diagnostics.model_side import mode_images, transfer
-from usct.diagnostics.resolution import resolution_map
+from usct.diagnostics.model_side import Transfer, transfer
+from usct.diagnostics.resolution import DISTANCE, Combs, filtered_width
 from usct.diagnostics.sentences import summary
-from usct.diagnostics.uncertainty import sound_speed, standard_deviation
+from usct.diagnostics.sides import Options, data_side, image_side, rows_at, try_steps
+from usct.diagnostics.uncertainty import Draws, sound_speed
 from usct.errors import InputError
 
 Progress = Callable[[float, str], None]
 
-N_DRIFT_MODES = 8
-"""Patterns by which the drift of the kernel is judged; each costs four adjoint products."""
+N_DRAWS = 8
+"""Random errors for the map of uncertainty, which they make uncertain by a tenth."""
 
-N_TRACE_PROBES = 4
-"""Random data that tell the constant's share of the trace."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How thorough a diagnosis is.
-
-    Attributes:
-        n_modes: Patterns to find one by one.
-        n_steps: Gradient steps to try, each with a solution of the wave equation; 0 for none.
-        n_probes: Random vectors for the density of eigenvalues.
-        n_lanczos: Products for each of them.
-        maps: Whether to map resolution and uncertainty, which takes longer than all the rest.
-        snr_db: Energy of the data over that of the noise [dB]; None to find it in the data.
-        seed: Of everything random.
-    """
-
-    n_modes: int = 32
-    n_steps: int = 4
-    n_probes: int = 4
-    n_lanczos: int = 30
-    maps: bool = True
-    snr_db: float | None = None
-    seed: int = 0
+REST, MOST_PRODUCTS = 2e-2, 12
+"""Accuracy of the estimates from which maps and gain are made, and products at most; the residuals of the start, whose
+gain need not be known well, take the most."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +44,21 @@ class Facts:
     cutoff: float
 
 
+@dataclass(frozen=True)
+class Findings:
+    """What estimates by conjugate gradients tell.
+
+    Attributes:
+        gain: What there is to learn.
+        resolution: Width of the smallest detail, shape of the image [m]; None without maps.
+        deviation: Of the sound speed, shape of the image [m/s]; None without maps.
+    """
+
+    gain: Gain
+    resolution: torch.Tensor | None = None
+    deviation: torch.Tensor | None = None
+
+
 def diagnose(
     kernels: TangentKernels,
     facts: Facts,
@@ -97,33 +76,27 @@ def diagnose(
         progress: Called with the share done and a sentence.
 
     Raises:
-        InputError: If the kernel lets nothing pass at all.
+        InputError: If the kernel lets nothing pass at all, or a point lies outside the region.
     """
-    options = options or Options()
-    tell = progress or _silent
-    tell(0.0, "Finding the strongest patterns")
+    options, tell = options or Options(), progress or _silent
+    rows = rows_at(kernels, options.points)
+    tell(0.02, "Finding the strongest patterns")
     pairs = top_eigenpairs(kernels, options.n_modes, seed=options.seed)
     if not len(pairs.values):
         raise InputError(
             "no pattern of these data can be told from noise here; look at the start of the run, or at another "
             "frequency"
         )
-    tell(0.08, "Estimating the whole spectrum")
-    data_kernel, belief = data_side(kernels, pairs, options, start)
-    tell(0.3, "Measuring what passes at each size of detail")
-    image_kernel = image_side(kernels, pairs, options)
-    resolution = deviation = None
-    if options.maps:
-        tell(0.33, "Mapping the resolution")
-        resolution = resolution_map(kernels, belief)
-        tell(0.58, "Mapping the uncertainty")
-        cutoff = facts.cutoff * image_kernel.diffraction_limit
-        deviation = standard_deviation(kernels, belief, cutoff, seed=options.seed)
-    tell(0.82, "Asking what is left to learn")
-    before = None if start is None else start.residual()
-    advice = stop_suggestion(remaining_gain(kernels, belief, before, options.seed))
-    tell(0.9, "Trying what theory foretells")
-    decay = _decay(kernels, pairs, start, options) if options.n_steps else None
+    tell(0.2, "Estimating the whole spectrum")
+    density = spectral_density(kernels, options.n_probes, options.n_lanczos, options.seed)
+    tell(0.35, "Measuring what passes at each size of detail")
+    passed = transfer(kernels, seed=options.seed)
+    tell(0.4, "Telling noise from image")
+    belief = held(kernels, options, start)
+    found = _findings(kernels, belief, passed, facts, start, options, tell)
+    data_kernel = data_side(kernels, pairs, density, found.gain.determined, options.seed)
+    tell(0.85, "Trying what theory foretells")
+    decay = try_steps(kernels, pairs, start, options) if options.n_steps else None
     observed = kernels.point.objective.observed.frequencies
     made = Diagnosis(
         grid=kernels.image,
@@ -138,100 +111,64 @@ def diagnose(
         n_data=kernels.n_data,
         n_parameters=kernels.n_parameters,
         data_kernel=data_kernel,
-        image_kernel=image_kernel,
-        resolution=resolution,
-        standard_deviation=deviation,
+        image_kernel=image_side(kernels, pairs, passed),
+        rows=rows,
+        resolution=found.resolution,
+        standard_deviation=found.deviation,
         decay=decay,
         summary=(),
     )
     tell(1.0, "Done")
-    return summary(made, advice.sentence)
+    return summary(made, stop_suggestion(found.gain).sentence)
 
 
-def data_side(
-    kernels: TangentKernels, pairs: Eigenpairs, options: Options, start: TangentKernels | None = None
-) -> tuple[DataKernel, Belief]:
-    """The wave tangent kernel, and what is believed of noise and image.
-
-    Args:
-        kernels: At the point in question.
-        pairs: Its largest eigenvalues with their modes.
-        options: How thorough to be.
-        start: At the start of the run.
-    """
-    density = spectral_density(kernels, options.n_probes, options.n_lanczos, options.seed)
+def held(kernels: TangentKernels, options: Options, start: TangentKernels | None = None) -> Belief:
+    """What is believed of noise and image, of the change since the start of the run if that is known."""
     change = None if start is None else (sound_speed(start) / sound_speed(kernels)).log()
     noise = None if options.snr_db is None else 10 ** (-options.snr_db / 10) / kernels.n_data
-    belief = believe(kernels, noise, change, seed=options.seed)
-    numbers = kernels.frequencies
-    modes = [torch.stack([kernels.as_matrix(mode, n) for n in numbers]) for mode in pairs.data_modes]
-    kernel = DataKernel(
-        eigenvalues=pairs.values,
-        errors=pairs.errors,
-        modes=torch.stack(modes).to(torch.complex64),
-        nodes=density.nodes,
-        weights=density.weights,
-        trace=density.trace,
-        trace_error=density.trace_error,
-        effective_rank=effective_rank(density),
-        degrees_of_freedom=degrees_of_freedom(density, belief.ratio),
-        decay_exponent=decay_exponent(density),
-        constant_share=constant_share(kernels, options.seed),
-        energy=mode_energy(kernels, pairs).share,
-        frequency_bias=frequency_bias(kernels, seed=options.seed).measured,
+    return believe(kernels, noise, change, seed=options.seed)
+
+
+def _findings(
+    kernels: TangentKernels,
+    belief: Belief,
+    passed: Transfer,
+    facts: Facts,
+    start: TangentKernels | None,
+    options: Options,
+    tell: Progress,
+) -> Findings:
+    """Gain and maps, all of them by one solution for many right-hand sides, whose products share most of their cost."""
+    what = "Mapping resolution and uncertainty" if options.maps else "Asking what is left to learn"
+    before = None if start is None else start.residual()
+    probe = GainProbe.of(kernels, belief, before, options.seed)
+    data, eigenvalues = [probe.data], passed.eigenvalues.clamp(min=0)
+    distance = DISTANCE * filtered_width(passed.wavenumber, eigenvalues / (eigenvalues + belief.ratio))
+    combs = Combs.of(kernels, distance) if options.maps and distance > 0 else None
+    draws = Draws.of(kernels, belief, N_DRAWS, options.seed) if options.maps else None
+    if combs is not None:
+        data.append(kernels.wave_all(combs.images))
+    if draws is not None:
+        data.append(draws.data)
+    # Without a preconditioner each product brings less.
+    most = MOST_PRODUCTS if kernels.point.damping > 0 else 3 * MOST_PRODUCTS
+    found = list(
+        most_probable(kernels, torch.cat(data), belief, REST, most, _report(tell, 0.45, 0.8, what)).split(
+            [len(part) for part in data]
+        )
     )
-    return kernel, belief
+    gain = probe.gain(kernels.apply_all(found[0]))
+    if draws is None:
+        return Findings(gain)
+    cutoff = facts.cutoff * passed.limit
+    nothing = torch.full(kernels.image.shape, torch.nan, dtype=torch.float64)
+    resolution = nothing if combs is None else combs.widths(kernels, map(kernels.image_of, found[1]))
+    return Findings(gain, resolution, draws.deviation(kernels, found[-1], cutoff))
 
 
-def image_side(kernels: TangentKernels, pairs: Eigenpairs, options: Options) -> ImageKernel:
-    """The neural sensitivity kernel: its modes, and what passes at each wavenumber."""
-    passed = transfer(kernels, seed=options.seed)
-    responses = (passed.ntk, passed.gain, passed.gradient_raw, passed.gradient_filtered)
-    representation, gain, raw, filtered = (values / values.max().clamp(min=1e-300) for values in responses)
-    images = mode_images(kernels, pairs).float()
-    return ImageKernel(images, passed.wavenumber, representation, gain, raw, filtered, passed.limit)
-
-
-def constant_share(kernels: TangentKernels, seed: int = 0) -> float:
-    """Share of the wave tangent kernel's trace that goes to changing the whole image alike, 0 to 1."""
-    generator = torch.Generator().manual_seed(seed)
-    probes = [random_signs(kernels.n_data, generator) for _ in range(N_TRACE_PROBES)]
-    whole, rest = (
-        sum(float(_kernels(kernels, without).adjoint(probe).square().sum()) for probe in probes)
-        for without in (False, True)
-    )
-    return min(1.0, max(0.0, 1 - rest / whole)) if whole > 0 else math.nan
-
-
-def _kernels(kernels: TangentKernels, without_constant: bool) -> TangentKernels:
-    """The same kernels with or without the constant."""
-    return TangentKernels(
-        kernels.point,
-        kernels.image,
-        region=kernels.region,
-        preconditioner=kernels.preconditioner,
-        frequencies=kernels.frequencies,
-        without_constant=without_constant,
-    )
-
-
-def _decay(
-    kernels: TangentKernels, pairs: Eigenpairs, start: TangentKernels | None, options: Options
-) -> Decay:
-    """Predicted and measured decay over a few plain gradient steps from the point."""
-    rate = steepest_rate(pairs.values)
-    measured = measured_decay(descend(kernels, rate, options.n_steps), pairs)
-    predicted = predicted_decay(pairs.values, measured[0], rate, options.n_steps)
-    few = Eigenpairs(*(getattr(pairs, f.name)[:N_DRIFT_MODES] for f in fields(pairs)))
-    # An optimizer's scaling follows the gradient's size, which says nothing of the kernel's own change.
-    bare = TangentKernels(
-        kernels.point, kernels.image, region=kernels.region, frequencies=kernels.frequencies
-    )
-    moved = math.nan if start is None else drift(bare, start, few).total
-    scale = torch.where(measured[0] == 0, 1.0, measured[0])
-    foretold = (predicted[-1] - measured[0]).norm()
-    error = float((measured[-1] - predicted[-1]).norm() / foretold) if foretold > 0 else math.nan
-    return Decay(rate, predicted / scale, measured / scale, error, moved)
+def _report(tell: Progress, low: float, high: float, what: str) -> Report:
+    """Tells how far a part of the diagnosis has come, between two shares of the whole."""
+    return lambda share: tell(low + (high - low) * share, what)
 
 
 def _silent(_: float, __: str) -> None:

@@ -12,8 +12,8 @@ import torch
 
 from usct.diagnostics.belief import (
     N_PROBES,
+    SMALL_REST,
     Belief,
-    apply_each,
     believe,
     most_probable,
     random_signs,
@@ -72,12 +72,14 @@ class Gain:
         energy: Of the residuals [1].
         noise: What noise is expected to hold of it [1].
         recoverable: What the most probable change would take away, less what it takes away of noise alone [1].
+        determined: Numbers that the data determine, the trace of K (K^T K + v / s)^-1 K^T [1].
         at_start: The same of the residuals at the start of the run, or None if they are not known [1].
     """
 
     energy: float
     noise: float
     recoverable: float
+    determined: float
     at_start: float | None = None
 
     @property
@@ -168,8 +170,48 @@ def recoverable_modes(energy: ModeEnergy, belief: Belief) -> torch.Tensor:
     return (1 - kept.square()) * (energy.coefficients.square() - belief.noise)
 
 
+@dataclass(frozen=True)
+class GainProbe:
+    """Data whose most probable changes tell what there is to learn.
+
+    Attributes:
+        data: Noise alone, the residuals, and those at the start of the run if they are known, shape (n, n_data).
+        belief: Variances of noise and image.
+    """
+
+    data: torch.Tensor
+    belief: Belief
+
+    @classmethod
+    def of(
+        cls, kernels: TangentKernels, belief: Belief, start: torch.Tensor | None = None, seed: int = 0
+    ) -> "GainProbe":
+        """For a point and the residuals at the start of the run, shape (n_data,)."""
+        generator = torch.Generator().manual_seed(seed)
+        noise = belief.noise**0.5 * torch.randn(kernels.n_data, generator=generator, dtype=torch.float64)
+        residual = kernels.residual()
+        return cls(torch.stack([noise, residual] if start is None else [noise, residual, start]), belief)
+
+    def gain(self, explained: torch.Tensor) -> Gain:
+        """From what the most probable changes explain of the data, shape (n, n_data)."""
+        taken = (self.data.square() - (self.data - explained).square()).sum(dim=1)
+        of_noise, now, *before = taken.tolist()
+        return Gain(
+            float(self.data[1].square().sum()),
+            self.data.shape[1] * self.belief.noise,
+            max(0.0, now - of_noise),
+            # Noise is alike in all directions, so its part along what it explains is a random estimate of the trace.
+            max(0.0, float(torch.dot(self.data[0], explained[0])) / self.belief.noise),
+            max(0.0, before[0] - of_noise) if before else None,
+        )
+
+
 def remaining_gain(
-    kernels: TangentKernels, belief: Belief, start: torch.Tensor | None = None, seed: int = 0
+    kernels: TangentKernels,
+    belief: Belief,
+    start: torch.Tensor | None = None,
+    seed: int = 0,
+    rest: float = SMALL_REST,
 ) -> Gain:
     """How much of the residuals the image could still explain.
 
@@ -182,20 +224,10 @@ def remaining_gain(
         belief: Variances of noise and image.
         start: Residuals at the start of the run, shape (n_data,).
         seed: Of the noise.
+        rest: Accuracy of the most probable changes, see `most_probable`.
     """
-    generator = torch.Generator().manual_seed(seed)
-    noise = belief.noise**0.5 * torch.randn(kernels.n_data, generator=generator, dtype=torch.float64)
-    residual = kernels.residual()
-    data = torch.stack([noise, residual] if start is None else [noise, residual, start])
-    left = data - apply_each(kernels, most_probable(kernels, data, belief))
-    taken = (data.square() - left.square()).sum(dim=1)
-    of_noise, now, *before = taken.tolist()
-    return Gain(
-        float(residual.square().sum()),
-        kernels.n_data * belief.noise,
-        max(0.0, now - of_noise),
-        max(0.0, before[0] - of_noise) if before else None,
-    )
+    probe = GainProbe.of(kernels, belief, start, seed)
+    return probe.gain(kernels.apply_all(most_probable(kernels, probe.data, belief, rest)))
 
 
 def stop_suggestion(gain: Gain, enough: float = ENOUGH, worth: float = WORTH) -> Suggestion:

@@ -23,8 +23,10 @@ from usct.forward.block_products import BlockProducts
 from usct.forward.smooth_products import SmoothProducts
 from usct.grid import Grid
 from usct.inversion.objective import Point, Tangent
-from usct.inversion.optimizers import Adam
 from usct.inversion.tailoring import ImageDerivative
+
+FEW = 4
+"""Vectors up to which products with one after the other are faster than with all at once."""
 
 LEAST_CELLS = 8
 """Cells for each spline, below which leaving detail out does not pay."""
@@ -46,7 +48,7 @@ class TangentKernels:
         image: Grid on which images are looked at.
         region: Cells of the image that may change, boolean of image.shape; by default those that the
             parameterization can change. Images are zero outside it.
-        preconditioner: Diagonal of P, shape (parameter,), see `adam_preconditioner`; by default one.
+        preconditioner: Diagonal of P, shape (parameter,), see `preconditioning.adam_preconditioner`; by default one.
         frequencies: Which of the point's frequencies take part; all by default.
         without_constant: Leave out changes of the image that are constant in the region, which may dominate a
             network's kernel: J_theta becomes Q J_theta with Q the projection on images of zero mean.
@@ -132,6 +134,8 @@ class TangentKernels:
             parameters: A few or many dozen; each costs a fraction of `apply`.
             waves: What to take for the waves' Jacobian, by frequency; by default the exact one.
         """
+        if waves is None and 0 < len(parameters) <= FEW:
+            return torch.stack([self.apply(one) for one in parameters])
         parts = []
         for number, whitening in zip(self.frequencies, self._whitenings, strict=True):
             tangent, residual = self.point.tangent(number), self.point.residuals[number]
@@ -143,6 +147,8 @@ class TangentKernels:
 
     def adjoint_all(self, data: torch.Tensor, waves: WaveProducts | None = None) -> torch.Tensor:
         """K^T of many data at once, shape (n, n_data); shape (n, n_parameters). See `apply_all`."""
+        if waves is None and 0 < len(data) <= FEW:
+            return torch.stack([self.adjoint(one) for one in data])
         total = torch.zeros(len(data), self.n_parameters, dtype=torch.float64)
         for number, unpacked in zip(self.frequencies, self._unpacked(data), strict=True):
             tangent, blocks = self.point.tangent(number), (waves or self._blocks)[number]
@@ -176,6 +182,19 @@ class TangentKernels:
         return self._packed(
             [self.point.change_data(n, self._waves.cells(image, n)) for n in self.frequencies]
         )
+
+    def wave_all(self, images: torch.Tensor) -> torch.Tensor:
+        """J of many images at once, shape (n, *image.shape); shape (n, n_data)."""
+        if len(images) <= FEW:
+            return torch.stack([self.wave(image) for image in images])
+        parts = []
+        for number, whitening in zip(self.frequencies, self._whitenings, strict=True):
+            cells = torch.stack([self._waves.cells(image, number).cpu() for image in images])
+            residual = self.point.residuals[number]
+            parts.append(
+                whitening(torch.stack([residual.apply(c) for c in self._blocks[number].apply(cells)]))
+            )
+        return torch.cat(parts, dim=1)
 
     def wave_adjoint(self, data: torch.Tensor) -> torch.Tensor:
         """J^T: the gradient that data make, shape (n_data,); shape image.shape."""
@@ -271,33 +290,6 @@ class TangentKernels:
         """Adjoint of `_packed` in the weighted inner product, shape (..., tx, rx) each."""
         parts = data.split(self._sizes, dim=-1)
         return [whitening.adjoint(part) for whitening, part in zip(self._whitenings, parts, strict=True)]
-
-
-def adam_preconditioner(
-    memory: Mapping[str, torch.Tensor], learning_rate: float, learning_rates: torch.Tensor
-) -> torch.Tensor:
-    """Diagonal by which Adam multiplies the gradient, its memory held: P of the kernel that it descends by.
-
-    Args:
-        memory: What `Adam.memory` returned after at least one step.
-        learning_rate: Of the optimizer [1].
-        learning_rates: Share of it for every parameter, shape (parameter,).
-
-    Returns:
-        Shape (parameter,), float64.
-
-    Raises:
-        ValueError: If the memory is not that of Adam after a step.
-
-    References:
-        Kingma & Ba, ICLR 2015, algorithm 1.
-    """
-    if not {"square", "count"} <= memory.keys():
-        raise ValueError("the memory is not Adam's after a step; it must hold 'square' and 'count'")
-    square = memory["square"].double() / (1 - Adam.SPREAD ** float(memory["count"]))
-    return (
-        learning_rate * learning_rates.double() / (square.sqrt() + Adam.FLOOR * square.max().sqrt() + 1e-300)
-    )
 
 
 def _check(kernels: TangentKernels, n_frequencies: int, preconditioner: torch.Tensor | None) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from usct.diagnostics.eigen import Eigenpairs
 from usct.diagnostics.kernels import TangentKernels
-from usct.diagnostics.resolution import pixel
+from usct.diagnostics.resolution import impulse
 from usct.forward.parallel import single_threaded_blas
 from usct.inversion.tailoring import tapering
 from usct.parameterization.spectrum import RadialSpectrum, lattice_wavenumbers
@@ -70,14 +70,14 @@ def transfer(
     edges = torch.linspace(0, highest, n_bands + 1, dtype=torch.float64)
     wavenumbers = lattice_wavenumbers(grid.shape, grid.spacing)
     generator = torch.Generator().manual_seed(seed)
+    bands = [(wavenumbers >= low) & (wavenumbers < high) for low, high in zip(edges, edges[1:], strict=False)]
     sums = torch.zeros(3, n_bands, dtype=torch.float64)
-    for band in range(n_bands):
-        passed = (wavenumbers >= edges[band]) & (wavenumbers < edges[band + 1])
-        for _ in range(n_probes):
-            noise = torch.randn(grid.shape, generator=generator, dtype=torch.float64)
-            probe = window * torch.fft.irfft2(passed * torch.fft.rfft2(noise), s=grid.shape)
-            products = (kernels.from_image(probe), kernels.wave(probe), probe)
-            sums[:, band] += torch.stack([product.square().sum() for product in products])
+    for _ in range(n_probes):
+        noise = torch.randn(n_bands, *grid.shape, generator=generator, dtype=torch.float64)
+        probes = window * torch.fft.irfft2(torch.stack(bands) * torch.fft.rfft2(noise), s=grid.shape)
+        made = torch.stack([kernels.from_image(probe) for probe in probes])
+        for total, product in zip(sums, (made, kernels.wave_all(probes), probes.flatten(1)), strict=True):
+            total += product.square().sum(dim=1)
     residual = kernels.residual()
     raw, filtered = (
         radial_amplitude(window * image, grid.spacing, edges)
@@ -123,7 +123,7 @@ def kernel_row(kernels: TangentKernels, position: tuple[float, float]) -> torch.
     Raises:
         ValueError: If the position lies outside the region.
     """
-    return kernels.ntk(_unit(kernels, position))
+    return kernels.ntk(impulse(kernels, position))
 
 
 def answer_row(kernels: TangentKernels, position: tuple[float, float]) -> torch.Tensor:
@@ -132,7 +132,7 @@ def answer_row(kernels: TangentKernels, position: tuple[float, float]) -> torch.
     Raises:
         ValueError: If the position lies outside the region.
     """
-    return kernels.model(_unit(kernels, position))
+    return kernels.model(impulse(kernels, position))
 
 
 def sensitivity(
@@ -174,12 +174,6 @@ def mode_images(kernels: TangentKernels, pairs: Eigenpairs) -> torch.Tensor:
     images = torch.stack([kernels.image_of(mode) for mode in pairs.parameter_modes])
     extremes = images.flatten(1).gather(1, images.flatten(1).abs().argmax(dim=1, keepdim=True))
     return images / torch.where(extremes == 0, 1.0, extremes)[:, :, None]
-
-
-def _unit(kernels: TangentKernels, position: tuple[float, float]) -> torch.Tensor:
-    image = torch.zeros(kernels.image.shape, dtype=torch.float64)
-    image[pixel(kernels, position)] = 1.0
-    return image
 
 
 def wavenumber(kernels: TangentKernels) -> float:

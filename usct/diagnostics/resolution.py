@@ -7,6 +7,8 @@ width can be read: Rickers et al., Earth Planet. Sci. Lett. 367 (2013) 39).
 """
 
 import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -45,9 +47,64 @@ def point_spread(kernels: TangentKernels, position: tuple[float, float], belief:
     Raises:
         ValueError: If there is no pixel of the region within one and a half cells.
     """
-    impulse = torch.zeros(kernels.image.shape, dtype=torch.float64)
-    impulse[pixel(kernels, position)] = 1.0
-    return _spreads(kernels, [impulse], belief, SMALL_REST)[0]
+    return _spreads(kernels, impulse(kernels, position)[None], belief, SMALL_REST)[0]
+
+
+def impulse(kernels: TangentKernels, position: tuple[float, float]) -> torch.Tensor:
+    """One in the region's pixel nearest to a position, (y, x) [m], and zero elsewhere; shape of the image.
+
+    Raises:
+        ValueError: If there is no pixel of the region within one and a half cells.
+    """
+    image = torch.zeros(kernels.image.shape, dtype=torch.float64)
+    image[pixel(kernels, position)] = 1.0
+    return image
+
+
+@dataclass(frozen=True)
+class Combs:
+    """Impulses that stand so far apart that their spreads can be told apart, in several images.
+
+    Attributes:
+        images: Shape (n, *image.shape), one where there is an impulse.
+        pitch: Between the impulses of an image, in cells.
+        n_shifts: Of the comb along each axis.
+    """
+
+    images: torch.Tensor
+    pitch: int
+    n_shifts: int
+
+    @classmethod
+    def of(cls, kernels: TangentKernels, distance: float, n_shifts: int | None = None) -> "Combs":
+        """For impulses at a distance [m]; by default with two shifts, and up to four in regions of few widths."""
+        grid, region = kernels.image, kernels.region
+        pitch = max(4, round(distance / grid.spacing))
+        if n_shifts is None:
+            across = 2 * grid.spacing * math.sqrt(float(region.sum()) / math.pi)
+            n_shifts = min(max(math.ceil(N_ACROSS * distance / across), N_SHIFTS[0]), N_SHIFTS[1])
+        starts = [pitch * n // n_shifts for n in range(n_shifts)]
+        images = torch.zeros(n_shifts**2, *grid.shape, dtype=torch.float64)
+        for image, (down, right) in zip(images, product(starts, starts), strict=True):
+            image[down::pitch, right::pitch] = 1.0
+        return cls(images * region, pitch, n_shifts)
+
+    def widths(self, kernels: TangentKernels, spreads: Iterable[torch.Tensor]) -> torch.Tensor:
+        """Map of the widths of these impulses' spreads, shape of the image [m]; NaN outside the region."""
+        grid, region = kernels.image, kernels.region
+        depth, reach = _depth(region), 0.5 * self.pitch * grid.spacing
+        places, widths, inner = [], [], []
+        for comb, spread in zip(self.images, spreads, strict=True):
+            for row, column in comb.nonzero().tolist():
+                place = (float(grid.axis(0)[row]), float(grid.axis(1)[column]))
+                places.append(place)
+                widths.append(width(spread, grid, place, reach))
+                inner.append(depth[row, column] * grid.spacing > 0.75 * widths[-1])
+        found = torch.tensor(widths).double()
+        counts = torch.isfinite(found) & (torch.tensor(inner) if any(inner) else True)
+        where = torch.tensor(places).double().reshape(-1, 2)[counts]
+        smooth = _between(grid, where, found[counts], reach / self.n_shifts)
+        return torch.where(region, smooth, torch.nan)
 
 
 def resolution_map(
@@ -70,34 +127,32 @@ def resolution_map(
         Width, shape of the image [m]; NaN outside the region, and all over where nothing comes back. Detail smaller
         than this is shown as if it had this size.
     """
-    grid, region = kernels.image, kernels.region
     if distance is None:
-        middle = _middle(grid, region)
-        distance = DISTANCE * width(point_spread(kernels, middle, belief), grid, middle)
+        middle = deepest(kernels.image, kernels.region)
+        distance = DISTANCE * width(point_spread(kernels, middle, belief), kernels.image, middle)
         if math.isnan(distance):
-            return torch.full(grid.shape, torch.nan, dtype=torch.float64)
-    pitch = max(4, round(distance / grid.spacing))
-    if n_shifts is None:
-        across = 2 * grid.spacing * math.sqrt(float(region.sum()) / math.pi)
-        n_shifts = min(max(math.ceil(N_ACROSS * distance / across), N_SHIFTS[0]), N_SHIFTS[1])
-    starts = [pitch * n // n_shifts for n in range(n_shifts)]
-    combs = []
-    for down, right in product(starts, starts):
-        comb = torch.zeros(grid.shape, dtype=torch.float64)
-        comb[down::pitch, right::pitch] = 1.0
-        combs.append(comb * region)
-    depth = _depth(region)
-    places, widths, inner = [], [], []
-    for comb, spread in zip(combs, _spreads(kernels, combs, belief, REST), strict=True):
-        for row, column in comb.nonzero().tolist():
-            place = (float(grid.axis(0)[row]), float(grid.axis(1)[column]))
-            places.append(place)
-            widths.append(width(spread, grid, place, 0.5 * pitch * grid.spacing))
-            inner.append(depth[row, column] * grid.spacing > 0.75 * widths[-1])
-    found = torch.tensor(widths).double()
-    counts = torch.isfinite(found) & (torch.tensor(inner) if any(inner) else True)
-    smooth = _between(grid, torch.tensor(places).double()[counts], found[counts], 0.5 * distance / n_shifts)
-    return torch.where(region, smooth, torch.nan)
+            return torch.full(kernels.image.shape, torch.nan, dtype=torch.float64)
+    combs = Combs.of(kernels, distance, n_shifts)
+    return combs.widths(kernels, _spreads(kernels, combs.images, belief, REST))
+
+
+def filtered_width(wavenumbers: torch.Tensor, passed: torch.Tensor) -> float:
+    """Width at half height of the point spread of a radial filter: a guess at the resolution, without a solution.
+
+    Args:
+        wavenumbers: Evenly spaced, shape (band,) [rad/m].
+        passed: Share that passes at each, shape (band,) [1].
+
+    Returns:
+        Its diameter [m]; NaN where nothing passes.
+    """
+    if not float(passed.max()) > 0:
+        return math.nan
+    radius = torch.linspace(0, math.pi / float(wavenumbers[0]), 4000, dtype=torch.float64)
+    waves = torch.special.bessel_j0(radius[:, None] * wavenumbers)
+    spread = waves @ (wavenumbers * passed)  # inverse Hankel transform, but for a factor
+    below = (spread < 0.5 * spread[0]).nonzero()
+    return 2 * float(radius[int(below[0])]) if len(below) else math.nan
 
 
 def width(
@@ -153,14 +208,14 @@ def pixel(kernels: TangentKernels, position: tuple[float, float]) -> tuple[int, 
 
 
 def _spreads(
-    kernels: TangentKernels, changes: list[torch.Tensor], belief: Belief, rest: float
+    kernels: TangentKernels, changes: torch.Tensor, belief: Belief, rest: float
 ) -> list[torch.Tensor]:
     """Estimates of changes of the image from their data."""
-    data = torch.stack([kernels.wave(change) for change in changes])
-    return [kernels.image_of(found) for found in most_probable(kernels, data, belief, rest)]
+    found = most_probable(kernels, kernels.wave_all(changes), belief, rest)
+    return [kernels.image_of(one) for one in found]
 
 
-def _middle(grid: Grid, region: torch.Tensor) -> tuple[float, float]:
+def deepest(grid: Grid, region: torch.Tensor) -> tuple[float, float]:
     """The place deepest inside the region [m]."""
     depth = _depth(region)
     row, column = np.unravel_index(int(depth.argmax()), depth.shape)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch.func import functional_call
 
-from usct.diagnostics.belief import Belief, apply_each, most_probable
+from usct.diagnostics.belief import Belief, most_probable
 from usct.diagnostics.kernels import TangentKernels
 from usct.diagnostics.model_side import wavenumber
 from usct.grid import low_pass
@@ -61,13 +61,41 @@ def standard_deviation(
     Returns:
         Shape of the image [m/s]; NaN outside the region.
     """
-    generator = torch.Generator().manual_seed(seed)
-    region, spacing = kernels.region, kernels.image.spacing
-    total = torch.zeros(kernels.image.shape, dtype=torch.float64)
-    for error in draw_errors(kernels, belief, n_draws, generator):
-        total += (error if cutoff is None else low_pass(error, spacing, cutoff)).square()
-    variance = _smooth(total / n_draws, region, spacing, 0.5 * math.pi / wavenumber(kernels))
-    return torch.where(region, sound_speed(kernels) * variance.sqrt(), torch.nan)
+    draws = Draws.of(kernels, belief, n_draws, seed)
+    return draws.deviation(kernels, most_probable(kernels, draws.data, belief, REST), cutoff)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Random images and their noisy data, as they are held to be likely.
+
+    Attributes:
+        truths: Scaled parameters, shape (draw, n_parameters).
+        data: Shape (draw, n_data).
+    """
+
+    truths: torch.Tensor
+    data: torch.Tensor
+
+    @classmethod
+    def of(cls, kernels: TangentKernels, belief: Belief, n: int, seed: int = 0) -> "Draws":
+        """Some draws."""
+        generator = torch.Generator().manual_seed(seed)
+        truths = math.sqrt(belief.scale) * _normal(n, kernels.n_parameters, generator)
+        noise = math.sqrt(belief.noise) * _normal(n, kernels.n_data, generator)
+        return cls(truths, kernels.apply_all(truths) + noise)
+
+    def deviation(
+        self, kernels: TangentKernels, found: torch.Tensor, cutoff: float | None = None
+    ) -> torch.Tensor:
+        """Map of the deviation from what was found for these data, shape (draw, n_parameters) [m/s]."""
+        region, spacing = kernels.region, kernels.image.spacing
+        total = torch.zeros(kernels.image.shape, dtype=torch.float64)
+        for parameters in found - self.truths:
+            error = kernels.image_of(parameters)
+            total += (error if cutoff is None else low_pass(error, spacing, cutoff)).square()
+        variance = _smooth(total / len(found), region, spacing, 0.5 * math.pi / wavenumber(kernels))
+        return torch.where(region, sound_speed(kernels) * variance.sqrt(), torch.nan)
 
 
 @torch.no_grad()
@@ -77,15 +105,6 @@ def sound_speed(kernels: TangentKernels) -> torch.Tensor:
     named = objective.named(kernels.point.parameters)
     medium = functional_call(objective.parameterization, named, (kernels.image,))
     return medium.sound_speed.cpu().double()
-
-
-def draw_errors(kernels: TangentKernels, belief: Belief, n: int, generator: torch.Generator) -> torch.Tensor:
-    """Random errors of the most probable change, relative slowness, shape (n, *image.shape)."""
-    truths = math.sqrt(belief.scale) * _normal(n, kernels.n_parameters, generator)
-    data = apply_each(kernels, truths)
-    data += math.sqrt(belief.noise) * _normal(n, kernels.n_data, generator)
-    errors = most_probable(kernels, data, belief, REST) - truths
-    return torch.stack([kernels.image_of(error) for error in errors])
 
 
 def calibration(

@@ -1,15 +1,14 @@
-"""Writing and reading diagnoses in the native HDF5 schema, and their curves as CSV.
+"""Writing and reading diagnoses in the native HDF5 schema.
 
 Root attributes: `at`, `representation`, `optimizer`, `noise`, `scale`, `n_data`, `n_parameters`, and as JSON
-`summary` and `provenance`. `/image/{sound_speed,region}`; `/wtk/{eigenvalues,errors,energy,modes,frequency_bias}` and
-`/wtk/density/{nodes,weights}`, with the scalars of the spectrum as attributes of `/wtk`;
-`/nsk/{modes,wavenumber,transfer,gain,gradient_raw,gradient_filtered}`, attribute `diffraction_limit` [rad/m];
-`/resolution` [m]; `/uncertainty` [m/s]; `/decay/{predicted,measured}`, attributes `rate`, `error` and `drift`;
-`/frequencies` [Hz]. Maps carry `spacing` and `origin` [m].
+`summary` and `provenance`. `/image/{sound_speed,region}`; `/wtk/{eigenvalues,errors,energy,effective_steps}`,
+`/wtk/{modes,frequency_bias}` and `/wtk/density/{nodes,weights}`, with the scalars of the spectrum as attributes of
+`/wtk`; `/nsk/{modes,wavenumber,transfer,gain,gradient_raw,gradient_filtered}`, attribute `diffraction_limit` [rad/m];
+`/nsk/rows/positions` [m] and `/nsk/rows/{moved,answer}`; `/resolution` [m]; `/uncertainty` [m/s];
+`/decay/{predicted,measured}`, attributes `rate`, `error` and `drift`; `/frequencies` [Hz]. Maps carry `spacing` and
+`origin` [m].
 """
 
-import csv
-import io
 import json
 from pathlib import Path
 
@@ -17,11 +16,10 @@ import h5py
 import numpy as np
 import torch
 
-from usct.diagnosis import DataKernel, Decay, Diagnosis, ImageKernel
+from usct.diagnosis import DataKernel, Decay, Diagnosis, ImageKernel, KernelRow
 from usct.errors import InputError
 from usct.grid import Grid
 from usct.io import hdf5
-from usct.io.atomic import write_text
 from usct.io.native_write import array_of, write_file
 
 _SCALARS = (
@@ -33,8 +31,9 @@ _SCALARS = (
     "constant_share",
 )
 _SPECTRUM = ("eigenvalues", "errors", "energy")
+_ROWS = ("moved", "answer")
 _DENSITY = ("density/nodes", "density/weights")
-_TRANSFER = {
+TRANSFER = {
     "wavenumber": ("wavenumbers", "rad/m"),
     "transfer": ("representation", "1"),
     "gain": ("gain", "1"),
@@ -73,6 +72,7 @@ def write_kernels(diagnosis: Diagnosis, path: Path) -> None:
         _write_maps(file, diagnosis)
         _write_data_kernel(file.create_group("wtk"), diagnosis.data_kernel)
         _write_image_kernel(file.create_group("nsk"), diagnosis.image_kernel, diagnosis.grid)
+        _write_rows(file["nsk"], diagnosis.rows, diagnosis.grid)
         if diagnosis.decay is not None:
             _write_decay(file.create_group("decay"), diagnosis.decay)
 
@@ -99,6 +99,7 @@ def _write_data_kernel(group: h5py.Group, kernel: DataKernel) -> None:
     hdf5.set_attributes(group, {name: float(getattr(kernel, name)) for name in _SCALARS})
     for name in _SPECTRUM:
         hdf5.put(group, name, array_of(getattr(kernel, name)), {"units": "1", "dims": "mode"})
+    hdf5.put(group, "effective_steps", array_of(kernel.effective_steps), {"units": "1", "dims": "mode"})
     hdf5.put(group, "frequency_bias", array_of(kernel.frequency_bias), {"units": "1", "dims": "freq"})
     about: dict[str, hdf5.Attribute] = {"units": "1", "dims": "mode, freq, tx, rx"}
     hdf5.put(group, "modes", array_of(kernel.modes), about)
@@ -108,9 +109,27 @@ def _write_data_kernel(group: h5py.Group, kernel: DataKernel) -> None:
 
 def _write_image_kernel(group: h5py.Group, kernel: ImageKernel, grid: Grid) -> None:
     group.attrs["diffraction_limit"] = float(kernel.diffraction_limit)
-    for name, (attribute, units) in _TRANSFER.items():
+    for name, (attribute, units) in TRANSFER.items():
         hdf5.put(group, name, array_of(getattr(kernel, attribute)), {"units": units, "dims": "band"})
     hdf5.put(group, "modes", array_of(kernel.modes), _about_map(grid, "1") | {"dims": "mode, y, x"})
+
+
+def _write_rows(group: h5py.Group, rows: tuple[KernelRow, ...], grid: Grid) -> None:
+    if not rows:
+        return
+    places = np.array([row.position for row in rows])
+    hdf5.put(group, "rows/positions", places, {"units": "m", "dims": "place, (y, x)"})
+    about = _about_map(grid, "1") | {"dims": "place, y, x"}
+    for name in _ROWS:
+        hdf5.put(group, f"rows/{name}", array_of(torch.stack([getattr(row, name) for row in rows])), about)
+
+
+def _read_rows(group: h5py.Group, path: Path) -> tuple[KernelRow, ...]:
+    if "rows" not in group:  # files of earlier versions have none
+        return ()
+    places, moved, answer = (_tensor(group, f"rows/{name}", path) for name in ("positions", *_ROWS))
+    positions = [(float(y), float(x)) for y, x in places.tolist()]
+    return tuple(KernelRow(*of_one) for of_one in zip(positions, moved, answer, strict=True))
 
 
 def _write_decay(group: h5py.Group, decay: Decay) -> None:
@@ -152,6 +171,7 @@ def read_kernels(file: h5py.File, path: Path) -> Diagnosis:
         n_parameters=int(file.attrs["n_parameters"]),
         data_kernel=_read_data_kernel(_group(file, "wtk", path), path),
         image_kernel=_read_image_kernel(_group(file, "nsk", path), path),
+        rows=_read_rows(_group(file, "nsk", path), path),
         decay=_read_decay(_group(file, "decay", path), path) if "decay" in file else None,
         summary=tuple(str(sentence) for sentence in json.loads(hdf5.text(file, "summary", path))),
         provenance=dict(json.loads(hdf5.text(file, "provenance", path, "{}"))),
@@ -185,7 +205,7 @@ def _read_image_kernel(group: h5py.Group, path: Path) -> ImageKernel:
     return ImageKernel(
         modes=_tensor(group, "modes", path),
         diffraction_limit=float(group.attrs["diffraction_limit"]),
-        **{name: _tensor(group, where, path) for where, (name, _) in _TRANSFER.items()},
+        **{name: _tensor(group, where, path) for where, (name, _) in TRANSFER.items()},
     )
 
 
@@ -203,53 +223,3 @@ def _group(file: h5py.File, name: str, path: Path) -> h5py.Group:
 
 def _tensor(group: h5py.Group, name: str, path: Path) -> torch.Tensor:
     return torch.from_numpy(hdf5.values(group, name, path))
-
-
-def write_csv(diagnosis: Diagnosis, folder: Path) -> tuple[Path, ...]:
-    """Write spectrum, density, transfer and decay as CSV files into a folder; units stand in the headings.
-
-    Args:
-        diagnosis: What to write.
-        folder: An existing folder.
-
-    Returns:
-        The files, each written in one step.
-
-    Raises:
-        InputError: If a file cannot be written.
-    """
-    data, image, decay = diagnosis.data_kernel, diagnosis.image_kernel, diagnosis.decay
-    tables = {
-        "spectrum": {
-            "mode": torch.arange(1, len(data.eigenvalues) + 1),
-            "eigenvalue": data.eigenvalues,
-            "error": data.errors,
-            "share_of_residual_energy": data.energy,
-        },
-        "density": {"eigenvalue": data.nodes, "count": data.weights},
-        "transfer": {
-            f"{name} [{units}]" if units != "1" else name: getattr(image, attribute)
-            for name, (attribute, units) in _TRANSFER.items()
-        },
-    }
-    if decay is not None:
-        steps, modes = decay.predicted.shape
-        tables["decay"] = {
-            "step": torch.arange(steps).repeat_interleave(modes),
-            "mode": torch.arange(1, modes + 1).repeat(steps),
-            "predicted": decay.predicted.reshape(-1),
-            "measured": decay.measured.reshape(-1),
-        }
-    files = []
-    for name, columns in tables.items():
-        files.append(folder / f"{name}.csv")
-        write_text(files[-1], _csv(columns))
-    return tuple(files)
-
-
-def _csv(columns: dict[str, torch.Tensor]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
-    return buffer.getvalue()

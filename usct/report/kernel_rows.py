@@ -1,0 +1,45 @@
+"""Rows of the kernels around a few places, enlarged."""
+
+import math
+
+import torch
+from matplotlib.figure import SubFigure
+
+from usct.diagnosis import Diagnosis
+from usct.report.drawing import INK, bare, show
+from usct.units import MILLIMETRE
+
+_MOST_PLACES = 4
+_REACH = 3.0
+"""Half the width of what is shown, in the shortest waves of image that the data could see."""
+
+
+def draw_rows(figure: SubFigure, diagnosis: Diagnosis) -> None:
+    """Draw for each place what moves with it, and what a step makes of an error there, all scaled to one."""
+    figure.suptitle(
+        "Around a place: what else the representation moves with it (left), and how one step answers an error at that "
+        "place alone (right, NSK); wide or ringing means blurred or false neighbours",
+        color=INK,
+        fontsize=10.5,
+    )
+    rows = diagnosis.rows[:_MOST_PLACES]
+    axes = figure.subplots(1, 2 * len(rows), squeeze=False)[0]
+    half = _REACH * 2 * math.pi / diagnosis.image_kernel.diffraction_limit / MILLIMETRE
+    for number, row in enumerate(rows):
+        y, x = (value / MILLIMETRE for value in row.position)
+        pairs = zip(
+            axes[2 * number : 2 * number + 2], (row.moved, row.answer), ("moves", "answer"), strict=True
+        )
+        for ax, values, word in pairs:
+            peak = max(float(values.abs().max()), 1e-300)
+            show(ax, values / peak, diagnosis.grid, (-1, 1), "RdBu_r")
+            ax.set(xlim=(x - half, x + half), ylim=(y + half, y - half))
+            ax.set_title(f"{word} at ({x:.0f}, {y:.0f}) mm", color=INK, fontsize=8.5)
+            ax.set_xlabel(f"half height: {_width(values, diagnosis.grid.spacing):.2g} mm", fontsize=8)
+            bare(ax)
+
+
+def _width(values: torch.Tensor, spacing: float) -> float:
+    """Diameter of the disc as large as the area above half the largest value [mm]."""
+    area = float((values >= 0.5 * values.max()).sum()) * (spacing / MILLIMETRE) ** 2
+    return 2 * math.sqrt(area / math.pi)
