@@ -8,7 +8,7 @@ from scipy import special, stats
 
 from usct.evaluation.agreement import bland_altman, concordance, intraclass_correlation, repeatability
 from usct.evaluation.intervals import bootstrap, mean, median, wilson
-from usct.evaluation.methods import benjamini_hochberg, compare_methods, holm, paired_bootstrap_p
+from usct.evaluation.methods import benjamini_hochberg, compare_methods, holm, sign_flip_p
 from usct.evaluation.roc import auc, clustered_auc, delong, roc
 
 RNG = np.random.default_rng(7)
@@ -66,11 +66,22 @@ def test_paired_p_is_near_that_of_students_test_for_normal_differences():
         d = RNG.normal(shift, 1.0, 60)
         expected = stats.ttest_1samp(d, 0).pvalue
         # Of 4999 resamples, p scatters by sqrt(p (1 - p) / 4999) < 0.0071; three of these, and the t's own error.
-        assert paired_bootstrap_p(d) == pytest.approx(expected, abs=0.03)
+        assert sign_flip_p(d) == pytest.approx(expected, abs=0.03)
+
+
+def test_paired_p_is_that_of_all_flips():
+    d = RNG.lognormal(size=9) - 0.7
+    flips = np.array(np.meshgrid(*[[-1, 1]] * 9)).reshape(9, -1)
+    expected = np.mean(np.abs(d @ flips) >= abs(d.sum()) - 1e-12)
+    assert sign_flip_p(d) == pytest.approx(expected, abs=0.025)
+
+
+def test_one_outlier_does_not_hide_a_difference_that_all_pairs_have():
+    assert sign_flip_p(np.append(np.linspace(4, 6, 22), 45.0)) < 0.001
 
 
 def test_paired_p_holds_its_level():
-    rejected = sum(paired_bootstrap_p(RNG.normal(size=12), seed) < 0.05 for seed in range(300))
+    rejected = sum(sign_flip_p(RNG.normal(size=12), seed) < 0.05 for seed in range(300))
     assert stats.binomtest(rejected, 300, 0.05).pvalue > 1e-4
 
 

@@ -16,6 +16,7 @@ from usct.cli import (
     inverting,
     judging,
     making,
+    reporting,
     resampling,
 )
 from usct.errors import InputError
@@ -84,7 +85,7 @@ app.command(rich_help_panel=_MEASURED)(calibrating.calibrate)
 app.command(rich_help_panel=_IMAGE)(inverting.reconstruct)
 app.command(rich_help_panel=_IMAGE)(resampling.resample)
 app.command(rich_help_panel=_IMAGE)(judging.evaluate)
-app.command(rich_help_panel=_IMAGE)(judging.report)
+app.command(rich_help_panel=_IMAGE)(reporting.report)
 app.command(rich_help_panel=_IMAGE)(diagnosing.diagnose)
 app.command(rich_help_panel=_IMAGE)(comparing.compare)
 app.command(rich_help_panel=_IMAGE)(diagnosing.compare_kernels)

@@ -105,13 +105,25 @@ def load_truth(path: Path) -> "Medium":
     Raises:
         InputError: If the file cannot be read or holds no truth.
     """
+    from usct.phantom import Phantom
+
+    truth = load_truth_in_full(path)
+    return truth.medium if isinstance(truth, Phantom) else truth
+
+
+def load_truth_in_full(path: Path) -> "Phantom | Medium":
+    """Read a phantom, or the true medium from a scan that carries it.
+
+    Raises:
+        InputError: If the file cannot be read or holds no truth.
+    """
     from usct import io
     from usct.acquisition import Acquisition
     from usct.phantom import Phantom
 
     thing = io.load(path)
     if isinstance(thing, Phantom):
-        return thing.medium
+        return thing
     if isinstance(thing, Acquisition) and thing.truth is not None:
         return thing.truth
     raise InputError(f"{path}: this {_kind(thing)} holds no truth; give the phantom that made the data.")

@@ -2,7 +2,7 @@
 
 import base64
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jinja2
 from matplotlib.figure import Figure
@@ -18,7 +18,11 @@ from usct.units import MILLIMETRE
 
 
 def page(
-    reconstruction: Reconstruction, truth: Medium | None = None, scores: Scores | None = None, title: str = ""
+    reconstruction: Reconstruction,
+    truth: Medium | None = None,
+    scores: Scores | None = None,
+    title: str = "",
+    details: Sequence[tuple[str, str]] = (),
 ) -> str:
     """Compose the page as text.
 
@@ -27,6 +31,7 @@ def page(
         truth: The medium that made the data, drawn beside the image.
         scores: How image and truth compare.
         title: A name for people, such as the name of the file.
+        details: Label and text of scores of parts, such as tissues and lesions.
 
     Returns:
         HTML that needs no other file.
@@ -39,6 +44,7 @@ def page(
             "lead": reconstruction.message,
             "scores": scores.rows() if scores is not None else (),
             "picture": embedded(reconstruction_figure(reconstruction, truth, heading)),
+            "details": details,
             "facts": _facts(reconstruction),
             "history": reconstruction.history,
         },
@@ -70,6 +76,7 @@ def write_report(
     truth: Medium | None = None,
     scores: Scores | None = None,
     title: str = "",
+    details: Sequence[tuple[str, str]] = (),
 ) -> None:
     """Write the page of one result in one step.
 
@@ -79,11 +86,12 @@ def write_report(
         truth: The medium that made the data, drawn beside the image.
         scores: How image and truth compare.
         title: A name for people, such as the name of the file.
+        details: Label and text of scores of parts, such as tissues and lesions.
 
     Raises:
         InputError: If the file cannot be written; what was there before is unchanged.
     """
-    atomic.write_text(path, page(reconstruction, truth, scores, title))
+    atomic.write_text(path, page(reconstruction, truth, scores, title, details))
 
 
 def _facts(reconstruction: Reconstruction) -> list[tuple[str, str]]:
