@@ -53,11 +53,7 @@ def slurm(workers: int, threads: int, gpu: bool) -> Iterator["Client"]:
         raise InputError(
             "--slurm needs dask-jobqueue; install it with 'pip install usct[cluster]'."
         ) from None
-    extra = (
-        {"worker_extra_args": ["--resources", "GPU=1"], "job_extra_directives": ["--gres=gpu:1"]}
-        if gpu
-        else {}
-    )
+    arguments, directives = (["--resources", "GPU=1"], ["--gres=gpu:1"]) if gpu else ([], [])
     try:
         # One process a job and one task at a time in it, which uses all of its cores.
         cluster = SLURMCluster(

@@ -62,11 +62,11 @@ def make_dataset(
     cases = []
     for number in range(count):
         case = member_name(name, seed + number)
-        if on_progress is not None:
-            on_progress(number / count, f"Making {case}")
         path = folder / f"{case}.h5"
         old = known.get(case)
         if old is None or not path.is_file() or sha256(path) != old.sha256:
+            if on_progress is not None:
+                on_progress(number / count, f"Making {case}")
             made = make_member(name, seed + number, spacing, tissue_preset)
             io.save(made, path)
             old = CaseFile(case, path, sha256(path), facts_of(made))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -130,12 +131,16 @@ def as_toml(settings: Mapping[str, Any], path: str = "") -> str:
     """TOML text of nested settings; None is left out."""
     values = {key: value for key, value in settings.items() if value is not None}
     plain = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
-    text = "".join(f"{json.dumps(key)} = {json.dumps(value)}\n" for key, value in plain.items())
+    text = "".join(f"{_key(key)} = {json.dumps(value)}\n" for key, value in plain.items())
     for key, table in values.items():
         if isinstance(table, Mapping):
-            below = f"{path}.{json.dumps(key)}" if path else json.dumps(key)
+            below = f"{path}.{_key(key)}" if path else _key(key)
             text += f"\n[{below}]\n{as_toml(table, below)}"
     return text
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
 
 
 def _assignments(settings: Mapping[str, Any], path: str = "") -> list[str]:

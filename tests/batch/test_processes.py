@@ -1,0 +1,106 @@
+"""Whatever becomes of workers, what is finished stays, what is missing is done, and failures have a sentence."""
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from tests.batch import jobs
+from usct.batch.dataset import CaseFile, sha256
+from usct.batch.processes import run_processes
+from usct.batch.records import Task, alone
+from usct.batch.settings import BatchSettings
+
+
+@pytest.fixture
+def tasks(tmp_path):
+    settings = BatchSettings(methods={"pixel": {"parameterization": {"name": "pixel"}}})
+    made = []
+    for number in range(4):
+        file = tmp_path / f"case{number}.h5"
+        file.write_text(f"phantom {number}")
+        case = CaseFile(file.stem, file, sha256(file))
+        made.append(Task(case, tmp_path / "results" / file.stem, settings, threads=1))
+    return made
+
+
+def tries(task):
+    file = task.folder / "tries"
+    return len(file.read_text()) if file.exists() else 0
+
+
+def test_killed_workers_lose_nothing_and_nothing_is_done_twice(tasks):
+    ended = []
+    run_processes(tasks, 2, ended.append, jobs.die_once)
+    assert sorted(task.case.name for task in ended) == [task.case.name for task in tasks]
+    for task in tasks:
+        assert task.is_done("pixel")
+        assert (task.folder / "pixel" / "result.h5").read_text() == f"{task.case.name} pixel"
+        assert not (task.folder / "pixel" / "failed.json").exists()
+        assert tries(task) == 1
+
+
+def test_failures_are_retried_within_limits_while_the_rest_goes_on(tasks):
+    run_processes(tasks, 2, lambda _: None, jobs.fail_odd)
+    for number, task in enumerate(tasks):
+        assert task.is_done("pixel") == (number % 2 == 0)
+        assert tries(task) == (2 if number % 2 else 1)
+    assert tasks[1].sentence("pixel") == "case1: odd things fail; take an even one."
+
+
+def test_a_worker_that_always_dies_is_named_with_its_signal(tasks):
+    run_processes(tasks[:1], 1, lambda _: None, jobs.die_always)
+    assert "SIGKILL" in tasks[0].sentence("pixel")
+    assert not tasks[0].is_done("pixel")
+
+
+def test_cancelling_ends_the_workers(tasks):
+    pids = []
+
+    def interrupt():
+        file = tasks[0].folder / "pid"
+        until = time.monotonic() + 60
+        while not file.exists() or not file.read_text():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        pids.append(int(file.read_text()))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        run_processes(tasks[:1], 1, lambda _: None, jobs.wait_long)
+    assert not multiprocessing.active_children()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
+
+
+def test_a_record_counts_only_for_its_settings_input_and_files(tasks):
+    task = tasks[0]
+    jobs.write_result(task)
+    assert task.unfinished() == ()
+    result = task.folder / "pixel" / "result.h5"
+    whole = result.read_text()
+    result.write_text("damaged")
+    assert task.unfinished() == ("pixel",)
+    result.write_text(whole)
+    assert task.unfinished() == ()
+    record = task.folder / "pixel" / "done.json"
+    facts = json.loads(record.read_text())
+    for name in ("config_sha256", "input_sha256"):
+        record.write_text(json.dumps(facts | {name: "another"}))
+        assert task.unfinished() == ("pixel",)
+    record.write_text('{"torn')
+    assert task.unfinished() == ("pixel",)
+
+
+def test_one_folder_has_one_worker(tasks, monkeypatch):
+    monkeypatch.setattr("usct.batch.records._PATIENCE", 0.0)
+    with alone(tasks[0].folder) as first, alone(tasks[0].folder) as second:
+        assert first
+        assert not second
+    with alone(tasks[0].folder) as again:
+        assert again
