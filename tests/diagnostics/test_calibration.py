@@ -8,7 +8,7 @@ import torch
 from tests.helpers import random_like
 from tests.inversion.conftest import IMAGE, RADIUS, WATER, inversion
 from usct.acquisition import Spectra, TransducerArray
-from usct.diagnostics.belief import believe
+from usct.diagnostics.belief import believe, most_probable
 from usct.diagnostics.kernels import TangentKernels
 from usct.diagnostics.uncertainty import calibration, sound_speed, standard_deviation
 from usct.grid import Grid, low_pass
@@ -38,15 +38,16 @@ def truth(grid: Grid) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def runs() -> tuple[torch.Tensor, torch.Tensor, float]:
-    """Errors of twenty inversions of pixels at 30 dB, the deviation announced, and found over true noise.
+def runs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, float]:
+    """Errors of twenty inversions of pixels at 30 dB and of the most probable images from where they ended, the
+    deviation announced, and found over true noise.
 
     Detail beyond the cutoff is left out of both.
     """
     model = MODEL.model(ARRAY, (1450.0, 1600.0), FREQUENCY, 0.0)
     clean = model.linearize(Medium(model.grid, truth(model.grid)), FREQUENCY).data[None]
     weights = (ARRAY.opening_angles() > 0.7).double()[None]
-    cutoff, errors = 2 * 0.9 * 2 * math.pi * FREQUENCY / WATER, []
+    cutoff, errors = 2 * 0.9 * 2 * math.pi * FREQUENCY / WATER, ([], [])
     stage = Stage((FREQUENCY,), source_weights="none")
     for seed in range(N_SCANS):
         noise = 10 ** (-30 / 20) * clean.abs().square().mean().sqrt()
@@ -54,25 +55,43 @@ def runs() -> tuple[torch.Tensor, torch.Tensor, float]:
         data = Spectra(values, torch.tensor([FREQUENCY]).double(), weights)
         run = inversion(ARRAY, (stage,))
         image = run.run(data).medium.sound_speed
+        form = run.parameterization
+        at = Objective((model,), data, LeastSquares("none"), form).at(form.vector())
+        kernels = TangentKernels(at, IMAGE, region=IMAGE.disc(32e-3))
+        change = (WATER / sound_speed(kernels)).log()
         if seed == 0:
-            form = run.parameterization
-            at = Objective((model,), data, LeastSquares("none"), form).at(form.vector())
-            kernels = TangentKernels(at, IMAGE, region=IMAGE.disc(32e-3))
-            belief = believe(kernels, change=(WATER / sound_speed(kernels)).log())
+            belief = believe(kernels, change=change)
             deviation = standard_deviation(kernels, belief, cutoff)
             weight = float(at.residuals[0].weights.max())
             ratio = belief.noise / (weight * noise**2 / 2)  # half in each of two real numbers
-        errors.append(low_pass(image - truth(IMAGE), IMAGE.spacing, cutoff))
-    return torch.where(IMAGE.disc(28e-3), torch.stack(errors), torch.nan), deviation, float(ratio)
+        told = kernels.wave(change) - kernels.residual()
+        slower = kernels.image_of(most_probable(kernels, told, belief, rest=1e-2))
+        for of_kind, shown in zip(errors, (image, WATER * torch.exp(-slower)), strict=True):
+            of_kind.append(low_pass(shown - truth(IMAGE), IMAGE.spacing, cutoff))
+    inside = IMAGE.disc(28e-3)
+    fitted, probable = (torch.where(inside, torch.stack(of_kind), torch.nan) for of_kind in errors)
+    return fitted, probable, deviation, float(ratio)
+
+
+def test_errors_of_the_most_probable_images_stay_within_the_deviation_as_often_as_announced(runs):
+    """Within 5 hundredths at every level. Measured: 69 % where 68 are announced, 96 where 95; 4.4 for 4.5 m/s.
+
+    Twenty scans of one truth with about eighty numbers that the data determine leave 3 hundredths of luck, and
+    the truth is no draw from what is held of images.
+    """
+    _, errors, deviation, _ = runs
+    found = calibration(errors, deviation)
+    assert float((found.empirical - found.nominal).abs().max()) < 0.05, found
 
 
 def test_errors_of_inversions_stay_within_the_deviation_as_often_as_announced(runs):
     """Nothing is told but the data: noise and scale of the image are found in the first scan.
 
-    Within 10 hundredths at every level. Measured: 61 % where 68 are announced, 90 where 95, too sure by a sixth;
-    pixels are fitted by least squares, which lets through more noise than the most probable image would.
+    Within 10 hundredths at every level. Measured: 61 % where 68 are announced, 90 where 95, too sure by a sixth:
+    pixels are fitted by least squares, which lets through more noise than the most probable image would (5.4 for
+    4.5 m/s), and the deviation is that of the most probable image, as the test above shows.
     """
-    errors, deviation, _ = runs
+    errors, _, deviation, _ = runs
     found = calibration(errors, deviation)
     assert float((found.empirical - found.nominal).abs().max()) < 0.10, found
     wrong = calibration(errors, 0.5 * deviation)
@@ -81,5 +100,5 @@ def test_errors_of_inversions_stay_within_the_deviation_as_often_as_announced(ru
 
 def test_the_noise_is_found_at_the_end_of_a_run(runs):
     """From the misfit and the numbers fitted, within 15 %: the luck of some 900 data is 5 % by itself."""
-    _, _, ratio = runs
+    *_, ratio = runs
     assert ratio == pytest.approx(1.0, abs=0.15)

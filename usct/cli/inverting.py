@@ -4,7 +4,7 @@ import dataclasses
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -79,6 +79,10 @@ def reconstruct(
         bool,
         typer.Option("--attenuation", help="Seek attenuation as well; takes about twice as long."),
     ] = False,
+    stop: Annotated[
+        Literal["never", "auto"] | None,
+        typer.Option(help="auto: leave a frequency once only noise is left of its data; never is the default."),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:0.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the checkpoint of a cancelled run.")
@@ -112,6 +116,8 @@ def reconstruct(
         overrides.append(f"parameterization.name={parameterization}")
     if attenuation:
         overrides.append("attenuation.invert=true")
+    if stop is not None:
+        overrides.append(f"schedule.stop={stop}")
     if device is not None:
         overrides.append(f"device={device}")
     job = Job(scan, output, preset, config, overrides, truth, resume, quiet)

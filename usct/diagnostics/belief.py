@@ -84,15 +84,15 @@ def believe(
     told = -kernels.residual()
     if change is not None:
         told = told + kernels.wave(change)
-    variance = _noise(kernels, 0.0) if noise is None else noise
+    variance = noise_of(kernels) if noise is None else noise
     scale, determined = _likeliest_scale(kernels, told, variance, seed)
     if noise is None and change is not None:
-        variance = _noise(kernels, determined)
+        variance = noise_of(kernels, determined)
         scale, _ = _likeliest_scale(kernels, told, variance, seed)
     return Belief(variance, scale)
 
 
-def _noise(kernels: TangentKernels, n_fitted: float) -> float:
+def noise_of(kernels: TangentKernels, n_fitted: float = 0.0) -> float:
     """Variance of the noise in one real datum, so many numbers having been fitted to the data."""
     left = max(kernels.n_data - n_fitted, LEAST_FREEDOM * kernels.n_data)
     return noise_variance(kernels.point, float(kernels.residual().square().sum()) / left)

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 import torch
 
 from usct.diagnostics.belief import (
+    MOST_PRODUCTS,
     N_PROBES,
     SMALL_REST,
     Belief,
     believe,
     most_probable,
+    noise_of,
     random_signs,
 )
 from usct.diagnostics.eigen import Eigenpairs
@@ -30,6 +32,13 @@ ENOUGH = 0.1
 
 WORTH = 0.02
 """Or when what could be learnt is less than this share of the residuals' energy."""
+
+
+FEW_STEPS = 3
+"""Conjugate-gradient steps that tell what one more update could learn."""
+
+UNHELD = 1e12
+"""Variance of an image of which nothing is held before."""
 
 
 @dataclass(frozen=True)
@@ -212,6 +221,7 @@ def remaining_gain(
     start: torch.Tensor | None = None,
     seed: int = 0,
     rest: float = SMALL_REST,
+    most: int = MOST_PRODUCTS,
 ) -> Gain:
     """How much of the residuals the image could still explain.
 
@@ -225,9 +235,10 @@ def remaining_gain(
         start: Residuals at the start of the run, shape (n_data,).
         seed: Of the noise.
         rest: Accuracy of the most probable changes, see `most_probable`.
+        most: Products with K^T K at most.
     """
     probe = GainProbe.of(kernels, belief, start, seed)
-    return probe.gain(kernels.apply_all(most_probable(kernels, probe.data, belief, rest)))
+    return probe.gain(kernels.apply_all(most_probable(kernels, probe.data, belief, rest, most)))
 
 
 def stop_suggestion(gain: Gain, enough: float = ENOUGH, worth: float = WORTH) -> Suggestion:
@@ -253,9 +264,15 @@ def stop_suggestion(gain: Gain, enough: float = ENOUGH, worth: float = WORTH) ->
 
 
 def nothing_left(point: Point, image: Grid) -> bool:
-    """Whether a run may leave the data of a point: what its representation could still learn is next to nothing."""
+    """Whether a run may leave the data of a point: what one more update could learn is next to nothing.
+
+    As many conjugate-gradient steps as make a good part of an update are taken for the residuals and for noise alone,
+    so the answer costs about half an update, and no solution of the wave equation.
+    """
     kernels = TangentKernels(point, image)
-    return stop_suggestion(remaining_gain(kernels, believe(kernels))).stop
+    # So few steps regularise by themselves where nothing is held of the image.
+    belief = believe(kernels) if point.damping > 0 else Belief(noise_of(kernels), UNHELD)
+    return stop_suggestion(remaining_gain(kernels, belief, most=FEW_STEPS)).stop
 
 
 def _percent(share: float) -> str:

@@ -30,7 +30,7 @@ def summary(diagnosis: Diagnosis, advice: str) -> Diagnosis:
     """
     sentences = (
         "" if diagnosis.resolution is None else _fineness(diagnosis, diagnosis.resolution),
-        "" if diagnosis.standard_deviation is None else _sureness(diagnosis.standard_deviation),
+        "" if diagnosis.standard_deviation is None else _sureness(diagnosis, diagnosis.standard_deviation),
         _numbers(diagnosis),
         advice,
         _openness(diagnosis.image_kernel),
@@ -52,11 +52,14 @@ def _fineness(diagnosis: Diagnosis, resolution: torch.Tensor) -> str:
     )
 
 
-def _sureness(deviation: torch.Tensor) -> str:
+def _sureness(diagnosis: Diagnosis, deviation: torch.Tensor) -> str:
     _, middle, high = _spread(deviation)
+    least_squares = (
+        "" if diagnosis.representation == "tailored" else " Images fitted by least squares err a fifth more."
+    )
     return (
         f"The sound speed is known to within {middle:.2g} m/s at a typical place (one standard deviation) and "
-        f"{high:.2g} m/s at the worst places, as far as the model of the waves is right."
+        f"{high:.2g} m/s at the worst places, as far as the model of the waves is right.{least_squares}"
     )
 
 
