@@ -90,6 +90,19 @@ def test_one_case_alone_and_one_method(tmp_path):
     assert "no interval" in page
 
 
+def test_what_was_not_run_or_not_scored_is_no_failure(tmp_path):
+    make_results(tmp_path, 3, methods=("pixel",))
+    (tmp_path / "round-000" / "pixel" / "done.json").unlink()
+    (tmp_path / "round-001" / "pixel" / "evaluation.json").unlink()
+    cohort = load_cohort(tmp_path)
+    assert [run.status for run in cohort.runs] == ["missing", "done", "done"]
+    assert (cohort.failures("pixel").value, cohort.failures("pixel").n) == (0, 1)
+    page = cohort_page(cohort)
+    assert "Not run to their end: 1;" in page
+    assert "truth is not known: 1." in page
+    assert "None of 3 runs failed" in page
+
+
 def test_nothing_finished(tmp_path):
     make_results(tmp_path, 2, methods=("pixel",), failed={(0, "pixel"), (1, "pixel")})
     assert "2 of 2 runs failed" in cohort_page(load_cohort(tmp_path))

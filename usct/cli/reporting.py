@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from usct.cli import judging
+from usct.cli.files import print_rows
 from usct.cli.paths import prepare_folder, prepare_output
 from usct.errors import InputError
 
@@ -69,11 +70,58 @@ def _report_cohort(results: Path, output: Path, cases: Path | None) -> None:
         prepare_folder(cases)
         for run in cohort.runs:
             path = run.folder / "result.h5"
-            if run.scores and path.is_file():
+            if run.status == "done" and path.is_file():
                 page = cases / page_name(run)
-                judging.write_report(path, cohort.phantoms.get(run.case), page)
+                judging.write_report(path, cohort.phantoms.get(run.case) if run.scores else None, page)
                 links[run.case, run.method] = Path(os.path.relpath(page, output.parent)).as_posix()
     if output.suffix.lower() == ".pdf":
         write_pdf(output, cohort_page(cohort, title, links))
     else:
         write_cohort_page(output, cohort, title, links)
+
+
+def reader_study(
+    results: Results,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="New folder for images, answers.csv and instructions.txt.")
+    ],
+    key: Annotated[
+        Path | None,
+        typer.Option(help="CSV file that says what each image is; none: beside the folder, NAME-key.csv."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random order.")] = 0,
+) -> None:
+    """Write blinded close-ups in random order for readers, with a sheet for their answers; the key lies apart.
+
+    [bold]Example:[/bold]  usct reader-study results/ -o study/ --seed 1
+    """
+    from usct.report.cohort import load_cohort
+    from usct.report.reader_study import export_study
+
+    place = key or output.with_name(f"{output.resolve().name}-key.csv")
+    prepare_output(place)
+    count = export_study(load_cohort(results), output, place, seed)
+    typer.echo(f"Wrote {count} images to {output}, and the key, which readers must not see, to {place}")
+
+
+def score_readers(
+    answers: Annotated[list[Path], typer.Argument(help="Filled-in answers.csv, one for each reader.")],
+    key: Annotated[Path, typer.Option(help="Key of the study.")],
+) -> None:
+    """Turn readers' answers into areas under the operating characteristic, with intervals.
+
+    [bold]Example:[/bold]  usct score-readers anna.csv ben.csv --key study-key.csv
+    """
+    from usct.report import reader_study as study
+
+    scores = study.score_readers(key, answers)
+    print_rows(
+        [
+            (
+                f"{s.reader}, {s.method}",
+                f"AUC {s.area.text('{:.3f}')}, {s.area.n} cases, {s.n_rated} of {s.n_shown} images rated",
+            )
+            for s in scores
+        ]
+    )
+    typer.echo("95 % intervals by resampling whole cases; none for fewer than five, nor for a perfect area.")

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,9 @@ class Run:
         case: Name of the case.
         method: Name of the method.
         folder: Where its files are.
-        scores: What `CaseScores.as_dict` wrote; empty if there is no finished run.
-        sentence: Why there is none; empty if there is.
+        scores: What `CaseScores.as_dict` wrote; empty if there is no finished run, or no known truth.
+        sentence: Why there are none; empty if there are.
+        status: "done" where there is a result, "failed", or "missing" where it has not been run to its end.
     """
 
     case: str
@@ -35,6 +36,12 @@ class Run:
     folder: Path
     scores: Mapping[str, Any] = field(default_factory=dict)
     sentence: str = ""
+    status: Literal["done", "failed", "missing"] = "missing"
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether the run failed, or its image is no better than the start, or cycle-skipped."""
+        return self.status == "failed" or bool(self.scores.get("is_failure"))
 
     def number(self, *names: str) -> float:
         """A score by the names that lead to it; NaN where there is none."""
@@ -95,9 +102,9 @@ class Cohort:
         return thing if isinstance(thing, Phantom) else None
 
     def failures(self, method: str) -> Estimate:
-        """Share of a method's runs without a result, or whose image is a failure."""
-        runs = self.of(method)
-        return wilson(sum(not run.scores or bool(run.scores.get("is_failure")) for run in runs), len(runs))
+        """Share of failures among the runs that failed or were scored; the others do not count."""
+        runs = [run for run in self.of(method) if run.scores or run.status == "failed"]
+        return wilson(sum(run.is_failure for run in runs), len(runs))
 
     def lesions(self, method: str) -> Iterator[tuple[Run, Mapping[str, Any]]]:
         """Every scored lesion of a method with its run."""
@@ -148,11 +155,14 @@ def load_cohort(folder: Path) -> Cohort:
 
 def _run(folder: Path, case: str, method: str, sentence: str) -> Run:
     place = folder / case / method
-    if (place / "done.json").is_file() and (place / "evaluation.json").is_file():
-        return Run(case, method, place, _json(place / "evaluation.json"))
+    if (place / "done.json").is_file():
+        if (place / "evaluation.json").is_file():
+            return Run(case, method, place, _json(place / "evaluation.json"), status="done")
+        return Run(case, method, place, {}, "Its truth is not known, so nothing was scored.", status="done")
     if (place / "failed.json").is_file():
         sentence = str(_json(place / "failed.json").get("sentence", "")) or sentence
-    return Run(case, method, place, {}, sentence or "There is no finished result.")
+        return Run(case, method, place, {}, sentence or "It failed without a reason given.", "failed")
+    return Run(case, method, place, {}, "It has not been run to its end.")
 
 
 def _json(path: Path) -> dict[str, Any]:

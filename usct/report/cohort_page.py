@@ -72,11 +72,17 @@ def write_cohort_page(
 
 
 def _lead(cohort: Cohort) -> str:
-    finished = sum(bool(run.scores) for run in cohort.runs)
+    finished = sum(run.status == "done" for run in cohort.runs)
+    unscored = sum(run.status == "done" and not run.scores for run in cohort.runs)
+    missing = sum(run.status == "missing" for run in cohort.runs)
     sentence = (
         f"{len(cohort.cases)} case{'s' * (len(cohort.cases) != 1)}, reconstructed by "
         f"{', '.join(cohort.methods)}: {finished} of {len(cohort.runs)} runs have a result."
     )
+    if unscored:
+        sentence += f" Not scored, as their truth is not known: {unscored}."
+    if missing:
+        sentence += f" Not run to their end: {missing}; this report is of an unfinished batch."
     if len(cohort.cases) < 10:
         sentence += (
             " With so few cases, intervals are wide or cannot be given; read single cases, not averages."
@@ -90,9 +96,9 @@ def _case_rows(cohort: Cohort, links: dict[tuple[str, str], str]) -> list[list[t
         row = [(case, "")]
         for run in (r for m in cohort.methods for r in cohort.of(m) if r.case == case):
             if not run.scores:
-                row += [("no result", ""), ("–", "")]
+                row += [(sections.WORDS[run.status], links.get((case, run.method), "")), ("–", "")]
                 continue
-            mark = " (failure)" if run.scores.get("is_failure") else ""
+            mark = " (failure)" if run.is_failure else ""
             row += [
                 (f"{run.number('rmse'):.2f}{mark}", links.get((case, run.method), "")),
                 (f"{run.number('ssim'):.3f}", ""),
@@ -102,14 +108,14 @@ def _case_rows(cohort: Cohort, links: dict[tuple[str, str], str]) -> list[list[t
 
 
 def _methods_paragraph(cohort: Cohort) -> str:
-    finished = [run for run in cohort.runs if run.scores]
+    finished = [run for run in cohort.runs if run.status == "done"]
     solves = bootstrap(np.array([run.number("n_solves") for run in finished]))
     return (
         f"Sound speed was reconstructed by full-waveform inversion (usct {__version__}) from ring-array data of "
         f"{len(cohort.cases)} cases with {', '.join(cohort.methods)}, in {len(cohort.runs)} runs, of which "
         f"{len(finished)} finished, with a median of {solves.value:.0f} factorisations of the wave operator. Images "
         "were resampled to the grid of the truth and scored inside the object. The truth served for scoring alone. "
-        "Runs without a result count as failures and are left out of all other numbers; nothing was imputed. All "
+        "Failed runs are left out of all numbers but the share of failures; nothing was imputed. All "
         "intervals have a level of 95 %; resampling used fixed seeds, so that this report can be made again from "
         "the same results. The configuration below, with the same version, data set and machine, gives the same "
         "images."

@@ -12,6 +12,8 @@ from usct.report.cohort import Cohort, Run
 from usct.report.cohort_parts import Picture, Section, Table
 from usct.report.html import embedded
 
+WORDS = {"done": "not scored", "failed": "no result", "missing": "not run"}
+
 
 def overview(cohort: Cohort) -> Section:
     """Scores, tissues and depths."""
@@ -134,7 +136,7 @@ def failures(cohort: Cohort) -> Section:
     rows = []
     for run in cohort.runs:
         if not run.scores:
-            rows.append([run.case, run.method, run.sentence])
+            rows.append([run.case, run.method, f"{WORDS[run.status]}: {run.sentence}"])
         elif run.scores.get("is_failure"):
             why = (
                 "cycle-skipped: " + f"{run.number('skipped'):.1%} of rays wrong by more than half a period"
@@ -148,15 +150,14 @@ def failures(cohort: Cohort) -> Section:
                     f"{why}; RMSE {run.number('rmse'):.1f}, start {run.number('start_rmse'):.1f} m/s",
                 ]
             )
+    n_failed = sum(run.is_failure for run in cohort.runs)
     label = "RMSE of the start [m/s]"
     values = [cohort.values(m, "start_rmse") for m in cohort.methods]
     any_scores = any(run.scores for run in cohort.runs)
     picture = Picture("RMSE against the start's", embedded(figures.scatter_figure(cohort, label, values)))
     return Section(
         "Where methods fail",
-        f"{len(rows)} of {len(cohort.runs)} runs failed."
-        if rows
-        else f"None of {len(cohort.runs)} runs failed.",
+        f"{n_failed or 'None'} of {len(cohort.runs)} runs failed.",
         [Table(["Case", "Method", "What happened"], rows)] * bool(rows)
         + [Table(["RMSE against", "Method", "Spearman's correlation", "n"], tables.covariate_rows(cohort))]
         * any_scores,

@@ -4,7 +4,8 @@ from usct.evaluation.intervals import N_RESAMPLES
 
 OVERVIEW = (
     "Medians over the cases with a result; in brackets the 95 % confidence interval of the median (BCa "
-    f"bootstrap, {N_RESAMPLES} resamples; Efron 1987). P90: 90th percentile. n: cases. RMSE, MAE, bias: of "
+    f"bootstrap, {N_RESAMPLES} resamples; Efron 1987). P90, P10: 90th and 10th percentile, on the side "
+    "of the bad cases. n: cases. RMSE, MAE, bias: of "
     "the sound speed inside the object, image minus truth. SSIM (Wang 2004) and PSNR use a fixed range of "
     "200 m/s. Resolved detail: half the period at which the Fourier ring correlation with the truth falls "
     "below 0.5. A failure has no result, is no better than its start, or is wrong by more than half a "
