@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-from usct.diagnostics.kernels import TangentKernels
+from usct.diagnostics.kernels import TangentKernels, WaveProducts
 from usct.forward.parallel import single_threaded_blas
 from usct.inversion.tailoring import noise_variance
 
@@ -126,6 +126,7 @@ def most_probable(
     rest: float = SMALL_REST,
     most: int = MOST_PRODUCTS,
     report: Report | None = None,
+    waves: WaveProducts | None = None,
 ) -> torch.Tensor:
     """Parameters of the most probable change of the image for linear data, (K^T K + v / s)^-1 K^T data.
 
@@ -137,13 +138,14 @@ def most_probable(
         rest: Share of the right-hand side that may be left.
         most: Products with K^T K at most.
         report: Told after each of them how far it has come, 0 to 1.
+        waves: What to take for the waves' Jacobian, see `TangentKernels.apply_all`.
 
     Returns:
         Shape (n_parameters,) or (n, n_parameters), to be shown with `kernels.image_of`.
     """
     many = data.reshape(-1, data.shape[-1])
     with single_threaded_blas():
-        found = _solved(kernels, kernels.adjoint_all(many), belief.ratio, rest, most, report)
+        found = _solved(kernels, kernels.adjoint_all(many, waves), belief.ratio, rest, most, report, waves)
     return found.reshape(*data.shape[:-1], -1)
 
 
@@ -159,6 +161,7 @@ def _solved(
     rest: float,
     most: int,
     report: Report | None = None,
+    waves: WaveProducts | None = None,
 ) -> torch.Tensor:
     """Solve (K^T K + ratio) x = right by preconditioned conjugate gradients, for each row of its own."""
     x, left = torch.zeros_like(right), right.clone()
@@ -175,7 +178,7 @@ def _solved(
         if not bool(going.any()):
             break
         toward = direction[going]
-        product = kernels.adjoint_all(kernels.apply_all(toward)) + ratio * toward
+        product = kernels.adjoint_all(kernels.apply_all(toward, waves), waves) + ratio * toward
         length = (power[going] / (toward * product).sum(dim=1))[:, None]
         x[going] += length * toward
         left[going] -= length * product

@@ -22,6 +22,9 @@ Progress = Callable[[float, str], None]
 N_DRAWS = 8
 """Random errors for the map of uncertainty, which they make uncertain by a tenth."""
 
+LEAST_CELLS = 20_000
+"""Cells of the image from which on half of the waves' cells are enough, and worth it."""
+
 REST, MOST_PRODUCTS = 2e-2, 12
 """Accuracy of the estimates from which maps and gain are made, and products at most; the residuals of the start, whose
 gain need not be known well, take the most."""
@@ -152,10 +155,13 @@ def _findings(
         data.append(draws.data)
     # Without a preconditioner each product brings less.
     most = MOST_PRODUCTS if kernels.point.damping > 0 else 3 * MOST_PRODUCTS
+    # A tailored image holds no detail beyond the cutoff, so half of the cells tell the same but for the rim.
+    wide = kernels.point.damping > 0 and int(kernels.region.sum()) >= LEAST_CELLS
+    waves = kernels.halved(facts.cutoff * passed.limit) if wide else None
     found = list(
-        most_probable(kernels, torch.cat(data), belief, REST, most, _report(tell, 0.45, 0.8, what)).split(
-            [len(part) for part in data]
-        )
+        most_probable(
+            kernels, torch.cat(data), belief, REST, most, _report(tell, 0.45, 0.8, what), waves
+        ).split([len(part) for part in data])
     )
     gain = probe.gain(kernels.apply_all(found[0]))
     if draws is None:

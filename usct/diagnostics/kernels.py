@@ -11,6 +11,7 @@ itself uses, the medium taken to the wave's grid by the parameterization; `wave`
 interpolation. So K equals J J_theta up to what that interpolation changes.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import final
@@ -20,6 +21,7 @@ from torch.func import functional_call
 
 from usct.diagnostics.whitening import Whitening
 from usct.forward.block_products import BlockProducts
+from usct.forward.half_products import HalfProducts
 from usct.forward.smooth_products import SmoothProducts
 from usct.grid import Grid
 from usct.inversion.objective import Point, Tangent
@@ -31,7 +33,7 @@ FEW = 4
 LEAST_CELLS = 8
 """Cells for each spline, below which leaving detail out does not pay."""
 
-WaveProducts = Mapping[int, BlockProducts] | Mapping[int, SmoothProducts]
+WaveProducts = Mapping[int, BlockProducts] | Mapping[int, SmoothProducts] | Mapping[int, HalfProducts]
 
 
 @final
@@ -167,6 +169,20 @@ class TangentKernels:
             if n_cells < LEAST_CELLS * n_splines:
                 return None
             found[number] = SmoothProducts(blocks, grid, grid.spacing * (n_cells / n_splines) ** 0.5)
+        return found
+
+    def halved(self, detail: float) -> dict[int, HalfProducts] | None:
+        """The waves' Jacobian for images up to a wavenumber [rad/m], by half of the cells; None if too few."""
+        found = {}
+        for number, blocks in self._blocks.items():
+            objective = self.point.objective
+            model, wave = (
+                objective.models[number],
+                2 * math.pi * float(objective.observed.frequencies[number]),
+            )
+            if not HalfProducts.suffices(model.padded.spacing, wave / model.water_sound_speed, detail):
+                return None
+            found[number] = HalfProducts(blocks, model.padded)
         return found
 
     def image_of(self, parameters: torch.Tensor) -> torch.Tensor:
