@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -20,7 +21,7 @@ from usct.batch.settings import BatchSettings
 def tasks(tmp_path):
     settings = BatchSettings(methods={"pixel": {"parameterization": {"name": "pixel"}}})
     made = []
-    for number in range(4):
+    for number in range(3):
         file = tmp_path / f"case{number}.h5"
         file.write_text(f"phantom {number}")
         case = CaseFile(file.stem, file, sha256(file))
@@ -33,27 +34,27 @@ def tries(task):
     return len(file.read_text()) if file.exists() else 0
 
 
-def test_killed_workers_lose_nothing_and_nothing_is_done_twice(tasks):
+def once(task):
+    return replace(task, settings=task.settings.model_copy(update={"attempts": 1}))
+
+
+def test_killed_workers_lose_nothing_and_failures_are_retried_within_limits(tasks):
     ended = []
-    run_processes(tasks, 2, ended.append, jobs.die_once)
+    run_processes(tasks, 2, ended.append, jobs.die_or_fail)
     assert sorted(task.case.name for task in ended) == [task.case.name for task in tasks]
-    for task in tasks:
+    killed, failing, sound = tasks
+    for task in (killed, sound):
         assert task.is_done("pixel")
         assert (task.folder / "pixel" / "result.h5").read_text() == f"{task.case.name} pixel"
         assert not (task.folder / "pixel" / "failed.json").exists()
         assert tries(task) == 1
-
-
-def test_failures_are_retried_within_limits_while_the_rest_goes_on(tasks):
-    run_processes(tasks, 2, lambda _: None, jobs.fail_odd)
-    for number, task in enumerate(tasks):
-        assert task.is_done("pixel") == (number % 2 == 0)
-        assert tries(task) == (2 if number % 2 else 1)
-    assert tasks[1].sentence("pixel") == "case1: odd things fail; take an even one."
+    assert not failing.is_done("pixel")
+    assert tries(failing) == 2
+    assert failing.sentence("pixel") == "case1: odd things fail; take an even one."
 
 
 def test_a_worker_that_always_dies_is_named_with_its_signal(tasks):
-    run_processes(tasks[:1], 1, lambda _: None, jobs.die_always)
+    run_processes([once(tasks[0])], 1, lambda _: None, jobs.die_always)
     assert "SIGKILL" in tasks[0].sentence("pixel")
     assert not tasks[0].is_done("pixel")
 

@@ -229,7 +229,7 @@ def test_bad_arguments_are_answered_in_a_sentence(arguments, message):
         ('extends = "breast"\n[breast]\nradius_mm = "large"', "must be a float, got 'large'"),
         ('extends = "breast"\n[breast]\nradius_mm = 90', "choose 20 to 70"),
         ('extends = "breast"\n[breast]\ndensity_class = "E"', "use fatty, scattered"),
-        ('extends = "breast"\nkind = "head"', "use breast or geometric"),
+        ('extends = "breast"\nkind = "torso"', "use breast, head or geometric"),
         ('extends = "disk"\n[[shapes]]\nkind = "disk"\nmaterial = "lead"\ncentre_mm = [0, 0]', "'lead'"),
         ('extends = "disk"\n[[shapes]]\nkind = "cube"\nmaterial = "insert"\ncentre_mm = [0, 0]', "'cube'"),
     ],

@@ -12,11 +12,13 @@ from usct.phantom import toml
 from usct.phantom.base import Phantom
 from usct.phantom.breast import GENERATOR_VERSION, TISSUES, Breast, BreastRecipe
 from usct.phantom.geometric import build_geometric
+from usct.phantom.head import HEAD_VERSION, Head, HeadRecipe
+from usct.phantom.head import TISSUES as HEAD_TISSUES
 from usct.phantom.rasterise import Anatomy, rasterise
 from usct.phantom.tissue import load_tissues
 from usct.units import MILLIMETRE
 
-_KEYS = ("title", "kind", "extends", "half_width_mm", "water", "materials", "shapes", "breast")
+_KEYS = ("title", "kind", "extends", "half_width_mm", "water", "materials", "shapes", "breast", "head")
 
 
 def names() -> tuple[str, ...]:
@@ -70,7 +72,7 @@ def make(
         "recipe": path.stem,
         "seed": str(seed),
         "tissue_preset": preset,
-        "generator_version": str(GENERATOR_VERSION),
+        "generator_version": str(HEAD_VERSION if recipe["kind"] == "head" else GENERATOR_VERSION),
         "labels_sha256": _checksum(labels),
         "sound_speed_sha256": _checksum(medium.sound_speed),
     }
@@ -88,7 +90,16 @@ def _anatomy(
         breast = BreastRecipe.of(recipe.get("breast", {}), f"breast in {where}")
         table = load_tissues(preset or breast.tissue_preset)
         return Breast(breast, table, seed, water_sound_speed), TISSUES, table.preset
-    raise InputError(f"{where} has kind {recipe['kind']!r}; use breast or geometric")
+    if recipe["kind"] == "head":
+        head = HeadRecipe.of(recipe.get("head", {}), f"head in {where}")
+        table = load_tissues(preset or head.tissue_preset)
+        for kind in HEAD_TISSUES:
+            if kind not in table.tissues:
+                raise InputError(
+                    f"tissue preset {table.preset} has no {kind}; choose itrusst or prestus for a head"
+                )
+        return Head(head, table, seed, water_sound_speed), HEAD_TISSUES, table.preset
+    raise InputError(f"{where} has kind {recipe['kind']!r}; use breast, head or geometric")
 
 
 def _recipe_path(name: str) -> Path:

@@ -85,6 +85,11 @@ def _boundary(kind: str, rng: np.random.Generator) -> np.ndarray:
     if kind == "fibroadenoma":
         aspect = rng.uniform(0.6, 0.9)
         curve = 1.0 / np.hypot(np.cos(_ANGLES - turn), np.sin(_ANGLES - turn) / aspect)
+    elif kind in ("haemorrhage", "ischaemia"):
+        curve = np.ones_like(_ANGLES)
+        for order in range(2, 7):
+            curve += rng.normal(0.0, 0.25 / order) * np.cos(order * _ANGLES + rng.uniform(0, 2 * np.pi))
+        curve = np.maximum(curve, 0.4)
     elif kind == "malignant":
         curve = _spiculated(rng)
     else:
