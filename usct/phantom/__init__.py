@@ -3,9 +3,11 @@
 from usct.phantom.base import Phantom
 from usct.phantom.cases import Case, case_names, load_case
 from usct.phantom.catalogue import make, names
+from usct.phantom.label_maps import VICTRE, phantom_from_labels
 from usct.phantom.tissue import Draw, Tissue, TissueTable, load_tissues
 
 __all__ = [
+    "VICTRE",
     "Case",
     "Draw",
     "Phantom",
@@ -16,4 +18,5 @@ __all__ = [
     "load_tissues",
     "make",
     "names",
+    "phantom_from_labels",
 ]
