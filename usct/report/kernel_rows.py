@@ -17,8 +17,7 @@ _REACH = 3.0
 def draw_rows(figure: SubFigure, diagnosis: Diagnosis) -> None:
     """Draw for each place what moves with it, and what a step makes of an error there, all scaled to one."""
     figure.suptitle(
-        "Around a place: what else the representation moves with it (left), and how one step answers an error at that "
-        "place alone (right, NSK); wide or ringing means blurred or false neighbours",
+        "Around a place: what else moves with it (left), and how one step answers an error at it alone (right, NSK)",
         color=INK,
         fontsize=10.5,
     )

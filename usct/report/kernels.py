@@ -33,6 +33,14 @@ _WARN = TRUTH
 _WIDTH = 12.8
 _MODES_SHOWN = 7
 _DECAYS_SHOWN = 5
+_CAUTIONS = (
+    "How this can mislead.  How fine, how sure: for these frequencies, this noise and right models of the waves; blind "
+    "to places where waves skipped a cycle.  Patterns: a few of thousands, no summary.",
+    "Around a place: one plain step, where many sharpen; wide or ringing means blurred or false neighbours.  Strength: "
+    "relative to noise and prior, both estimated; the thin curve is from a few random probes.",
+    "Which detail: averages over places and directions.  Does the theory hold: of plain gradient steps; Adam and "
+    "Gauss-Newton take others, and receivers' gains that are refitted take part of the residual away.",
+)
 _DECAY_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
 
 
@@ -51,7 +59,7 @@ def kernels_figure(diagnosis: Diagnosis, title: str = "") -> Figure:
         for sentence in diagnosis.summary
         for part in textwrap.wrap(sentence, 150, initial_indent="•  ", subsequent_indent="    ")
     ]
-    top, bottom = 0.85 + 0.205 * len(lines), 0.3
+    top, bottom = 0.85 + 0.205 * len(lines), 0.55 + 0.15 * len(_CAUTIONS)
     drawn = [(height, draw) for name, height, draw in _PANELS if name != "rows" or diagnosis.rows]
     heights = [height for height, _ in drawn]
     total = sum(heights) + top + bottom
@@ -60,6 +68,9 @@ def kernels_figure(diagnosis: Diagnosis, title: str = "") -> Figure:
     for number, (_, draw) in enumerate(drawn):
         draw(figure.add_subfigure(strips[number]), diagnosis)
     _write_heading(figure, diagnosis, title, lines, total)
+    figure.text(
+        0.018, 0.3 / total, "\n".join(_CAUTIONS), va="bottom", color=INK, fontsize=7.5, linespacing=1.35
+    )
     return figure
 
 
@@ -211,7 +222,7 @@ def _draw_spectrum(ax: Axes, diagnosis: Diagnosis) -> None:
             fontsize=8,
             color=_WARN,
         )
-    ax.legend(frameon=False, fontsize=8, labelcolor=INK, loc="center left")
+    ax.legend(frameon=False, fontsize=8, labelcolor=INK, loc="lower left")
 
 
 def _draw_transfer(ax: Axes, diagnosis: Diagnosis) -> None:
