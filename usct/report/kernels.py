@@ -59,7 +59,7 @@ def kernels_figure(diagnosis: Diagnosis, title: str = "") -> Figure:
         for sentence in diagnosis.summary
         for part in textwrap.wrap(sentence, 150, initial_indent="•  ", subsequent_indent="    ")
     ]
-    top, bottom = 0.85 + 0.205 * len(lines), 0.55 + 0.15 * len(_CAUTIONS)
+    top, bottom = 0.85 + 0.205 * len(lines), 0.25 + 0.33 * len(_CAUTIONS)
     drawn = [(height, draw) for name, height, draw in _PANELS if name != "rows" or diagnosis.rows]
     heights = [height for height, _ in drawn]
     total = sum(heights) + top + bottom
@@ -68,9 +68,8 @@ def kernels_figure(diagnosis: Diagnosis, title: str = "") -> Figure:
     for number, (_, draw) in enumerate(drawn):
         draw(figure.add_subfigure(strips[number]), diagnosis)
     _write_heading(figure, diagnosis, title, lines, total)
-    figure.text(
-        0.018, 0.3 / total, "\n".join(_CAUTIONS), va="bottom", color=INK, fontsize=7.5, linespacing=1.35
-    )
+    height = (0.5 * bottom - 0.1) / total  # below the line that every figure ends with
+    figure.text(0.018, height, "\n".join(_CAUTIONS), va="top", color=INK, fontsize=7.5, linespacing=1.3)
     return figure
 
 
