@@ -49,8 +49,8 @@ def standard_deviation(
 ) -> torch.Tensor:
     """Standard deviation of the sound speed's errors.
 
-    The variance of a few draws is averaged over neighbours within a quarter of a wavelength, for it changes slowly
-    from place to place.
+    The variance of a few draws is averaged over neighbours within a quarter of a wavelength, and up to one
+    in wide regions, for it changes slowly from place to place.
 
     Args:
         kernels: At the point in question.
@@ -96,7 +96,9 @@ class Draws:
         for parameters in found - self.truths:
             error = kernels.image_of(parameters)
             total += (error if cutoff is None else low_pass(error, spacing, cutoff)).square()
-        variance = _smooth(total / len(found), region, spacing, 0.5 * math.pi / wavenumber(kernels))
+        length, radius = 2 * math.pi / wavenumber(kernels), spacing * math.sqrt(float(region.sum()) / math.pi)
+        reach = max(0.25 * length, min(length, radius / 20))
+        variance = _smooth(total / len(found), region, spacing, reach)
         return torch.where(region, sound_speed(kernels) * variance.sqrt(), torch.nan)
 
 

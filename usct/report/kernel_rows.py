@@ -10,7 +10,7 @@ from usct.report.drawing import INK, bare, show
 from usct.units import MILLIMETRE
 
 _MOST_PLACES = 4
-_REACH = 3.0
+_REACH = 8.0
 """Half the width of what is shown, in the shortest waves of image that the data could see."""
 
 
