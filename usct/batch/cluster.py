@@ -96,7 +96,7 @@ def run_cluster(
     # One task at a time on a worker: it uses all threads.
     resources = _GPU if gpu else None
     futures = {client.submit(job, task, pure=False, resources=resources): (task, 1) for task in tasks}
-    queue = as_completed(list(futures))
+    queue = as_completed(list(futures), loop=client.loop)
     try:
         for future in queue:
             task, attempt = futures.pop(future)

@@ -81,7 +81,9 @@ def reconstruct(
     ] = False,
     stop: Annotated[
         Literal["never", "auto"] | None,
-        typer.Option(help="auto: leave a frequency once only noise is left of its data; never is the default."),
+        typer.Option(
+            help="auto: leave a frequency once only noise is left of its data; never is the default."
+        ),
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:0.")] = None,
     resume: Annotated[
