@@ -318,7 +318,7 @@ def test_demo_leaves_everything(tmp_path, monkeypatch, capsys):
     from usct import phantom as phantoms
 
     use(monkeypatch, FakeApi())
-    monkeypatch.setattr(phantoms, "make", lambda name, seed, spacing: make_phantom())  # noqa: ARG005
+    monkeypatch.setattr(phantoms, "make", lambda name, seed, spacing, tissue_preset=None: make_phantom())  # noqa: ARG005
     assert run("demo", "-o", tmp_path / "demo") == 0
     names = {path.name for path in (tmp_path / "demo").iterdir()}
     assert names == {"phantom.h5", "scan.h5", "result.h5", "result.png", "report.html"}
