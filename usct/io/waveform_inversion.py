@@ -45,7 +45,7 @@ def read_scan(variables: Mapping[str, np.ndarray], path: Path) -> tuple[Acquisit
     is_time = "full_dataset" in variables
     positions, notes = _positions(variables, path)
     scan = _traces(variables, positions, path) if is_time else _spectra(variables, positions, path)
-    truth, more = _truth(variables, path)
+    truth, more = truth_of(variables, path)
     metadata = {"layout": "WaveformInversionUST"}
     if truth is not None:
         border = np.concatenate([truth.sound_speed[0], truth.sound_speed[-1]])
@@ -144,7 +144,7 @@ def _turned(scan: Scan, frequencies: np.ndarray) -> Scan:
     return replace(scan, values=values, notes=tuple(notes))
 
 
-def _truth(variables: Mapping[str, np.ndarray], path: Path) -> tuple[Medium | None, tuple[str, ...]]:
+def truth_of(variables: Mapping[str, np.ndarray], path: Path) -> tuple[Medium | None, tuple[str, ...]]:
     """The true medium where the file has one; one that cannot be used is left out with a note."""
     if "C" not in variables:
         return None, ()
