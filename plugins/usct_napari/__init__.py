@@ -1,1 +1,6 @@
-"""Home of the napari plugin; it contributes nothing yet."""
+"""napari plug-in of usct: scans, images and kernels on one screen. No physics, parsing or metric lives here."""
+
+import os
+
+# Threads that spin while they wait starve each other on small machines; this must be set before torch loads.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

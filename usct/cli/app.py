@@ -18,6 +18,7 @@ from usct.cli import (
     making,
     reporting,
     resampling,
+    viewing,
 )
 from usct.errors import InputError
 
@@ -93,6 +94,7 @@ app.command(rich_help_panel=_IMAGE)(demonstrating.demo)
 app.command(rich_help_panel="Populations")(batching.batch)
 app.command(rich_help_panel="Populations")(reporting.reader_study)
 app.command(rich_help_panel="Populations")(reporting.score_readers)
+app.command(rich_help_panel=_FILES)(viewing.view)
 app.command(rich_help_panel=_FILES)(files.info)
 app.command(rich_help_panel=_FILES)(files.validate)
 app.command(rich_help_panel=_FILES)(files.convert)

@@ -1,0 +1,364 @@
+"""What napari shows of each of the package's nouns: plain layer data, made without a window.
+
+One frame of reference for everything: millimetres, axes (y, x) or (z, y, x) as in the files. Recordings, which have no
+place in it, lie to the right of the ring, the time after a transmit as the path that waves run through water in it.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from usct.acquisition import Acquisition, Spectra, Traces, TransducerArray
+from usct.diagnosis import Diagnosis
+from usct.grid import Grid
+from usct.io.glance import ScanGlance
+from usct.medium import Medium
+from usct.phantom.base import Phantom
+from usct.reconstruction import Reconstruction
+from usct.report.drawing import speed_window
+from usct.report.figures import ATTENUATION_WINDOWS
+from usct.travel_times import TravelTimes
+from usct.units import KILOHERTZ, MICROSECOND, MILLIMETRE, attenuation_to_db
+
+LayerData = tuple[Any, dict[str, Any], str]
+Shown = Acquisition | ScanGlance | TravelTimes | Phantom | Reconstruction | Diagnosis
+
+SPEED_COLOURS, LOSS_COLOURS, DENSITY_COLOURS, RECORDING_COLOURS = "gray", "inferno", "bone", "gray"
+ALIVE, DEAD = "#4dd0e1", "#ff5252"
+LOUDNESS_RANGE = 60.0
+"""Spectra are shown from their loudest value down by this [dB]."""
+TYPICAL_WATER = 1500.0
+"""Turns time into path where the water's sound speed is unknown [m/s]."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a layer comes from; panels find it in the layer's metadata under `usct`.
+
+    Attributes:
+        path: The file.
+        kind: Of the file: scan, travel times, phantom, result or diagnosis.
+        quantity: What the layer shows.
+        has_bar: Whether a colour bar belongs to it.
+    """
+
+    path: Path
+    kind: str
+    quantity: str
+    has_bar: bool = True
+
+
+def layers_of(thing: Shown, path: Path) -> list[LayerData]:
+    """All layers of what was read from a file, the lowest first.
+
+    Args:
+        thing: What was read.
+        path: The file.
+    """
+    if isinstance(thing, Acquisition | ScanGlance):
+        return _scan_layers(thing, path)
+    if isinstance(thing, TravelTimes):
+        return _travel_time_layers(thing, path)
+    if isinstance(thing, Phantom):
+        return _phantom_layers(thing, path)
+    if isinstance(thing, Reconstruction):
+        return _result_layers(thing, path)
+    return _diagnosis_layers(thing, path)
+
+
+def spatial(grid: Grid) -> dict[str, Any]:
+    """Where a map on a grid lies, as napari's layers take it [mm]."""
+    axes = ("z", "y", "x")[-grid.n_dims :]
+    return {
+        "scale": (grid.spacing / MILLIMETRE,) * grid.n_dims,
+        "translate": tuple(x / MILLIMETRE for x in grid.origin),
+        "units": ("mm",) * grid.n_dims,
+        "axis_labels": axes,
+    }
+
+
+def speed_layer(medium: Medium, name: str, source: Source, visible: bool = True) -> LayerData:
+    """A sound speed in one of the package's fixed windows, so that images of different runs compare by eye."""
+    return _map(medium.sound_speed, medium.grid, name, source, SPEED_COLOURS, speed_window([medium]), visible)
+
+
+def _map(
+    values: torch.Tensor,
+    grid: Grid,
+    name: str,
+    source: Source,
+    colours: str,
+    window: tuple[float, float],
+    visible: bool = True,
+) -> LayerData:
+    facts = {
+        "name": name,
+        "colormap": colours,
+        "contrast_limits": window,
+        "visible": visible,
+        **spatial(grid),
+    }
+    return values.detach().cpu().float().numpy(), facts | {"metadata": {"usct": source}}, "image"
+
+
+def _medium_layers(
+    medium: Medium, prefix: str, kind: str, path: Path, visible: bool = True
+) -> list[LayerData]:
+    """The maps of a medium; the sound speed on top."""
+    layers = []
+    if medium.density is not None:
+        window = (float(medium.density.min()), max(float(medium.density.max()), 1.0))
+        source = Source(path, kind, "density")
+        layers.append(
+            _map(
+                medium.density,
+                medium.grid,
+                f"{prefix} density [kg/m³]",
+                source,
+                DENSITY_COLOURS,
+                window,
+                False,
+            )
+        )
+    if medium.attenuation is not None:
+        loss = attenuation_to_db(1.0) * medium.attenuation
+        highest = float(np.percentile(loss.numpy(), 99.5))
+        top = next((w for w in ATTENUATION_WINDOWS if w >= highest), ATTENUATION_WINDOWS[-1])
+        name, source = f"{prefix} attenuation [dB/cm at 1 MHz]", Source(path, kind, "attenuation")
+        layers.append(_map(loss, medium.grid, name, source, LOSS_COLOURS, (0.0, top), False))
+    source = Source(path, kind, "sound_speed")
+    return [*layers, speed_layer(medium, f"{prefix} sound speed [m/s]", source, visible)]
+
+
+def _scan_layers(scan: Acquisition | ScanGlance, path: Path) -> list[LayerData]:
+    layers: list[LayerData] = []
+    for medium, name in ((scan.start, "start"), (scan.truth, "truth")):
+        if medium is not None:
+            layers += _medium_layers(medium, f"{path.stem} {name}", "scan", path, visible=name == "truth")
+    if isinstance(scan, ScanGlance):
+        usable = scan.valid
+    else:
+        usable = (scan.data.weights > 0).any(dim=0) if isinstance(scan.data, Spectra) else scan.data.valid
+    if scan.array.positions.shape[1] == 2:
+        layers.append(_recording(scan, path))
+    return [*layers, ring_layer(scan.array, usable, path)]
+
+
+def ring_layer(array: TransducerArray, usable: torch.Tensor, path: Path) -> LayerData:
+    """The elements as points; those of whose channels none can be used are red.
+
+    Args:
+        array: Geometry.
+        usable: Which channels can be used, shape (tx, rx).
+        path: The file.
+    """
+    n = array.n_elements
+    sends, hears, dead = np.zeros(n, bool), np.zeros(n, bool), np.zeros(n, bool)
+    sends[array.transmits.numpy()], hears[array.receives.numpy()] = True, True
+    for index, good in ((array.transmits, usable.any(dim=1)), (array.receives, usable.any(dim=0))):
+        dead[index.numpy()[~good.numpy()]] = True
+    roles = np.select(
+        [sends & hears, sends, hears], ["transmit and receive", "transmit", "receive"], "unused"
+    )
+    positions = array.positions.numpy() / MILLIMETRE
+    pitch = 2 * math.pi * array.radius / MILLIMETRE / n
+    dimensions = positions.shape[1]
+    facts = {
+        "name": f"{path.stem} elements",
+        "features": {"index": np.arange(n), "role": roles, "dead": dead},
+        "face_color": [DEAD if bad else ALIVE for bad in dead],
+        "border_width": 0.0,
+        "size": min(max(0.6 * pitch, 0.015 * array.radius / MILLIMETRE), 0.04 * array.radius / MILLIMETRE),
+        "units": ("mm",) * dimensions,
+        "axis_labels": ("z", "y", "x")[-dimensions:],
+        "metadata": {"usct": Source(path, "scan", "elements", has_bar=False)},
+    }
+    return positions, facts, "points"
+
+
+def _beside(array: TransducerArray) -> tuple[float, float, float]:
+    """Top left corner (y, x) and height of what lies to the right of the ring [mm]."""
+    low, high = array.positions.amin(dim=0), array.positions.amax(dim=0)
+    height = float(high[0] - low[0]) / MILLIMETRE
+    return float(low[0]) / MILLIMETRE, float(high[1]) / MILLIMETRE + 0.12 * height, height
+
+
+def _recording(scan: Acquisition | ScanGlance, path: Path) -> LayerData:
+    """Traces over (transmit, receive, path), or levels of spectra over (frequency, transmit, receive)."""
+    if isinstance(scan, ScanGlance):
+        return _traces(scan.traces, scan.sampling_frequency, scan, path)
+    if isinstance(scan.data, Traces):
+        return _traces(scan.data.values.numpy(), scan.data.sampling_frequency, scan, path)
+    top, left, height = _beside(scan.array)
+    amplitude = scan.data.values.abs() * (scan.data.weights > 0)
+    level = 20 * torch.log10(amplitude.clamp(min=1e-300))
+    level = (level - level.amax(dim=(1, 2), keepdim=True)).clamp(min=-2 * LOUDNESS_RANGE)
+    _, n_tx, n_rx = level.shape
+    facts = {
+        "name": f"{path.stem} spectra [dB]",
+        "scale": (1.0, height / n_tx, height / n_rx),
+        "translate": (0.0, top, left),
+        "units": ("", "mm", "mm"),
+        "axis_labels": ("frequency", "y", "x"),
+        "colormap": "magma",
+        "contrast_limits": (-LOUDNESS_RANGE, 0.0),
+        "metadata": {
+            "usct": Source(path, "scan", "spectra"),
+            "frequencies [kHz]": [f / KILOHERTZ for f in scan.data.frequencies.tolist()],
+            "axes": "frequency, transmit (down), receive (to the right)",
+        },
+    }
+    return level.float().numpy(), facts, "image"
+
+
+def _traces(values: Any, rate: float, scan: Acquisition | ScanGlance, path: Path) -> LayerData:
+    top, left, height = _beside(scan.array)
+    n_tx, n_rx, _ = values.shape
+    some = np.asarray(values[n_tx // 2]).astype(np.float32)
+    loud = float(np.percentile(np.abs(some), 99.0)) or 1.0
+    if not isinstance(values, np.ndarray):
+        import dask.array
+
+        values = dask.array.from_array(values, chunks=(1, *values.shape[1:]), meta=np.empty(0, values.dtype))
+    step = (scan.water_sound_speed or TYPICAL_WATER) / rate / MILLIMETRE
+    facts = {
+        "name": f"{path.stem} traces",
+        "scale": (1.0, height / n_rx, step),
+        "translate": (0.0, top, left),
+        "units": ("", "mm", "mm"),
+        "axis_labels": ("transmit", "y", "x"),
+        "colormap": RECORDING_COLOURS,
+        "contrast_limits": (-loud, loud),
+        "metadata": {
+            "usct": Source(path, "scan", "traces", has_bar=False),
+            "axes": "transmit, receive (down), time (to the right, as path through water)",
+            "sampling interval [us]": 1 / rate / MICROSECOND,
+        },
+    }
+    return values, facts, "image"
+
+
+def _travel_time_layers(times: TravelTimes, path: Path) -> list[LayerData]:
+    top, left, height = _beside(times.array)
+    delays = times.delays.numpy() / MICROSECOND
+    bound = float(np.nanpercentile(np.abs(delays), 98)) or 1.0
+    n_tx, n_rx = delays.shape
+    facts = {
+        "name": f"{path.stem} delays [us]",
+        "scale": (height / n_tx, height / n_rx),
+        "translate": (top, left),
+        "units": ("mm", "mm"),
+        "axis_labels": ("y", "x"),
+        "colormap": "coolwarm",
+        "contrast_limits": (-bound, bound),
+        "metadata": {"usct": Source(path, "travel times", "delays")},
+    }
+    return [
+        (delays.astype(np.float32), facts, "image"),
+        ring_layer(times.array, times.delays.isfinite(), path),
+    ]
+
+
+def _phantom_layers(phantom: Phantom, path: Path) -> list[LayerData]:
+    facts = {
+        "name": f"{path.stem} tissues",
+        "features": {"index": np.arange(len(phantom.tissues)), "tissue": list(phantom.tissues)},
+        "opacity": 0.6,
+        "visible": False,
+        "metadata": {"usct": Source(path, "phantom", "labels", has_bar=False)},
+        **spatial(phantom.medium.grid),
+    }
+    labels: LayerData = (phantom.labels.numpy().astype(np.int32), facts, "labels")
+    return [*_medium_layers(phantom.medium, path.stem, "phantom", path), labels]
+
+
+def _result_layers(result: Reconstruction, path: Path) -> list[LayerData]:
+    start = speed_layer(
+        result.start, f"{path.stem} start [m/s]", Source(path, "result", "start"), visible=False
+    )
+    layers = [start, *_medium_layers(result.medium, path.stem, "result", path)]
+    layers[-1][1]["metadata"] |= {"message": result.message, "history": history_of(result)}
+    return layers
+
+
+def history_of(result: Reconstruction) -> Mapping[str, Sequence[float | str]]:
+    """The run's progress in columns, as it lies in the image's metadata."""
+    rows = result.history
+    return {
+        "stage": [r.stage for r in rows],
+        "frequency [kHz]": [r.frequency / KILOHERTZ for r in rows],
+        "objective": [r.objective for r in rows],
+        "seconds": [r.seconds for r in rows],
+    }
+
+
+def _diagnosis_layers(diagnosis: Diagnosis, path: Path) -> list[LayerData]:
+    """The image, how fine and how sure it is, rows of the kernels, and the modes as a stack."""
+    grid, name = diagnosis.grid, path.stem
+    layers = [
+        speed_layer(
+            Medium(grid, diagnosis.sound_speed),
+            f"{name} image [m/s]",
+            Source(path, "diagnosis", "sound_speed"),
+        )
+    ]
+    for values, label, quantity, colours in (
+        (diagnosis.standard_deviation, "uncertainty [m/s]", "standard_deviation", "magma_r"),
+        (
+            None if diagnosis.resolution is None else diagnosis.resolution / MILLIMETRE,
+            "resolution [mm]",
+            "resolution",
+            "viridis_r",
+        ),
+    ):
+        if values is not None:
+            source = Source(path, "diagnosis", quantity)
+            layers.append(_map(values, grid, f"{name} {label}", source, colours, _window(values), False))
+    for row in diagnosis.rows:
+        y, x = (v / MILLIMETRE for v in row.position)
+        title = f"{name} answer at ({x:.0f}, {y:.0f}) mm"
+        layers.append(signed_layer(row.answer, grid, title, Source(path, "diagnosis", "row"), visible=False))
+    return [*layers, modes_layer(diagnosis, path)]
+
+
+def modes_layer(diagnosis: Diagnosis, path: Path) -> LayerData:
+    """The modes of the neural sensitivity kernel as a stack, the strongest first."""
+    modes, place = diagnosis.image_kernel.modes, spatial(diagnosis.grid)
+    facts = {
+        "name": f"{path.stem} modes",
+        "scale": (1.0, *place["scale"]),
+        "translate": (0.0, *place["translate"]),
+        "units": ("", *place["units"]),
+        "axis_labels": ("mode", *place["axis_labels"]),
+        "colormap": "RdBu_r",
+        "contrast_limits": (-1.0, 1.0),
+        "visible": False,
+        "metadata": {"usct": Source(path, "diagnosis", "modes")},
+    }
+    return modes.numpy(), facts, "image"
+
+
+def signed_layer(
+    values: torch.Tensor,
+    grid: Grid,
+    name: str,
+    source: Source,
+    visible: bool = True,
+    bound: float | None = None,
+) -> LayerData:
+    """A map of both signs, white where it is zero; by default its largest magnitude bounds the colours."""
+    peak = bound or max(float(values.abs().nan_to_num().max()), 1e-300)
+    return _map(values, grid, name, source, "RdBu_r", (-peak, peak), visible)
+
+
+def _window(values: torch.Tensor) -> tuple[float, float]:
+    finite = values[torch.isfinite(values)].numpy()
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = (float(v) for v in np.percentile(finite, (1, 99)))
+    return min(low, 0.75 * high), max(high, low + 1e-9)

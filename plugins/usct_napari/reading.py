@@ -1,0 +1,57 @@
+"""Opening files in napari: a cheap look first, and the reading only where the look says that usct can."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from usct_napari.layers import LayerData
+
+LARGE = 64 * 2**20
+"""Traces larger than this stay in their file until somebody looks at them [bytes]."""
+
+Paths = str | Sequence[str]
+
+
+def get_reader(path: Paths) -> Callable[[Paths], list[LayerData]] | None:
+    """The reader, or None where a file is none of usct's, so that other plug-ins get it.
+
+    Args:
+        path: One file, or several.
+    """
+    from usct.io.glance import is_readable
+
+    return read if all(is_readable(Path(p)) for p in _listed(path)) else None
+
+
+def read(path: Paths) -> list[LayerData]:
+    """Read one file or several.
+
+    Args:
+        path: Files for which `get_reader` gave this function.
+
+    Returns:
+        Layer data; all of them, or none at all where one file cannot be read.
+
+    Raises:
+        InputError: If a file is damaged or contradicts itself; napari shows the sentence.
+    """
+    from usct_napari.dressing import dress_current_viewer
+
+    layers = [layer for one in _listed(path) for layer in _read_one(Path(one))]
+    dress_current_viewer()
+    return layers
+
+
+def _read_one(path: Path) -> list[LayerData]:
+    from usct import io
+    from usct.io.glance import glance
+    from usct_napari.layers import layers_of
+
+    if path.stat().st_size > LARGE:
+        seen = glance(path)
+        if seen is not None:
+            return layers_of(seen, path)
+    return layers_of(io.load(path), path)
+
+
+def _listed(path: Paths) -> list[str]:
+    return [path] if isinstance(path, str) else list(path)
