@@ -3,9 +3,10 @@
 import sys
 from typing import TYPE_CHECKING, Any
 
+from usct_napari.sourcing import source_of
+
 if TYPE_CHECKING:
     from napari import Viewer
-    from napari.layers import Layer
 
 _DRESSED = "usct_dressed"
 
@@ -31,17 +32,30 @@ def dress(viewer: "Viewer") -> None:
         return
     setattr(viewer.layers, _DRESSED, True)
 
+    def arrange(_: Any = None) -> None:
+        _arrange_bars(viewer)
+
     def inserted(event: Any) -> None:
-        _dress_layer(event.value)
+        event.value.events.visible.connect(arrange)
         viewer.canvas.overlays.scale_bar.visible = True
+        arrange()
 
     viewer.layers.events.inserted.connect(inserted)
+    viewer.layers.events.removed.connect(arrange)
     for layer in viewer.layers:
-        _dress_layer(layer)
+        layer.events.visible.connect(arrange)
+    arrange()
 
 
-def _dress_layer(layer: "Layer") -> None:
-    source = layer.metadata.get("usct")
-    if source is not None and source.has_bar and hasattr(layer, "colorbar"):
+def _arrange_bars(viewer: "Viewer") -> None:
+    """One bar for each window of colours, at the topmost visible layer that has it."""
+    have = set()
+    for layer in reversed(viewer.layers):
+        source = source_of(layer)
+        if source is None or not source.has_bar or not hasattr(layer, "colorbar"):
+            continue
+        key = (layer.colormap.name, tuple(layer.contrast_limits))
         layer.colorbar.position = "bottom_left"
-        layer.colorbar.visible = True
+        layer.colorbar.visible = layer.visible and key not in have
+        if layer.visible:
+            have.add(key)

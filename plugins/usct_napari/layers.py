@@ -4,16 +4,14 @@ One frame of reference for everything: millimetres, axes (y, x) or (z, y, x) as 
 place in it, lie to the right of the ring, the time after a transmit as the path that waves run through water in it.
 """
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from usct.acquisition import Acquisition, Spectra, Traces, TransducerArray
+from usct.acquisition import Acquisition, Spectra
 from usct.diagnosis import Diagnosis
 from usct.grid import Grid
 from usct.io.glance import ScanGlance
@@ -23,34 +21,13 @@ from usct.reconstruction import Reconstruction
 from usct.report.drawing import speed_window
 from usct.report.figures import ATTENUATION_WINDOWS
 from usct.travel_times import TravelTimes
-from usct.units import KILOHERTZ, MICROSECOND, MILLIMETRE, attenuation_to_db
+from usct.units import KILOHERTZ, MILLIMETRE, attenuation_to_db
+from usct_napari.recordings import recording_layer, ring_layer, travel_time_layers
+from usct_napari.sourcing import LayerData, Source
 
-LayerData = tuple[Any, dict[str, Any], str]
 Shown = Acquisition | ScanGlance | TravelTimes | Phantom | Reconstruction | Diagnosis
 
-SPEED_COLOURS, LOSS_COLOURS, DENSITY_COLOURS, RECORDING_COLOURS = "gray", "inferno", "bone", "gray"
-ALIVE, DEAD = "#4dd0e1", "#ff5252"
-LOUDNESS_RANGE = 60.0
-"""Spectra are shown from their loudest value down by this [dB]."""
-TYPICAL_WATER = 1500.0
-"""Turns time into path where the water's sound speed is unknown [m/s]."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a layer comes from; panels find it in the layer's metadata under `usct`.
-
-    Attributes:
-        path: The file.
-        kind: Of the file: scan, travel times, phantom, result or diagnosis.
-        quantity: What the layer shows.
-        has_bar: Whether a colour bar belongs to it.
-    """
-
-    path: Path
-    kind: str
-    quantity: str
-    has_bar: bool = True
+SPEED_COLOURS, LOSS_COLOURS, DENSITY_COLOURS = "gray", "inferno", "bone"
 
 
 def layers_of(thing: Shown, path: Path) -> list[LayerData]:
@@ -63,7 +40,7 @@ def layers_of(thing: Shown, path: Path) -> list[LayerData]:
     if isinstance(thing, Acquisition | ScanGlance):
         return _scan_layers(thing, path)
     if isinstance(thing, TravelTimes):
-        return _travel_time_layers(thing, path)
+        return travel_time_layers(thing, path)
     if isinstance(thing, Phantom):
         return _phantom_layers(thing, path)
     if isinstance(thing, Reconstruction):
@@ -145,123 +122,8 @@ def _scan_layers(scan: Acquisition | ScanGlance, path: Path) -> list[LayerData]:
     else:
         usable = (scan.data.weights > 0).any(dim=0) if isinstance(scan.data, Spectra) else scan.data.valid
     if scan.array.positions.shape[1] == 2:
-        layers.append(_recording(scan, path))
+        layers.append(recording_layer(scan, path))
     return [*layers, ring_layer(scan.array, usable, path)]
-
-
-def ring_layer(array: TransducerArray, usable: torch.Tensor, path: Path) -> LayerData:
-    """The elements as points; those of whose channels none can be used are red.
-
-    Args:
-        array: Geometry.
-        usable: Which channels can be used, shape (tx, rx).
-        path: The file.
-    """
-    n = array.n_elements
-    sends, hears, dead = np.zeros(n, bool), np.zeros(n, bool), np.zeros(n, bool)
-    sends[array.transmits.numpy()], hears[array.receives.numpy()] = True, True
-    for index, good in ((array.transmits, usable.any(dim=1)), (array.receives, usable.any(dim=0))):
-        dead[index.numpy()[~good.numpy()]] = True
-    roles = np.select(
-        [sends & hears, sends, hears], ["transmit and receive", "transmit", "receive"], "unused"
-    )
-    positions = array.positions.numpy() / MILLIMETRE
-    pitch = 2 * math.pi * array.radius / MILLIMETRE / n
-    dimensions = positions.shape[1]
-    facts = {
-        "name": f"{path.stem} elements",
-        "features": {"index": np.arange(n), "role": roles, "dead": dead},
-        "face_color": [DEAD if bad else ALIVE for bad in dead],
-        "border_width": 0.0,
-        "size": min(max(0.6 * pitch, 0.015 * array.radius / MILLIMETRE), 0.04 * array.radius / MILLIMETRE),
-        "units": ("mm",) * dimensions,
-        "axis_labels": ("z", "y", "x")[-dimensions:],
-        "metadata": {"usct": Source(path, "scan", "elements", has_bar=False)},
-    }
-    return positions, facts, "points"
-
-
-def _beside(array: TransducerArray) -> tuple[float, float, float]:
-    """Top left corner (y, x) and height of what lies to the right of the ring [mm]."""
-    low, high = array.positions.amin(dim=0), array.positions.amax(dim=0)
-    height = float(high[0] - low[0]) / MILLIMETRE
-    return float(low[0]) / MILLIMETRE, float(high[1]) / MILLIMETRE + 0.12 * height, height
-
-
-def _recording(scan: Acquisition | ScanGlance, path: Path) -> LayerData:
-    """Traces over (transmit, receive, path), or levels of spectra over (frequency, transmit, receive)."""
-    if isinstance(scan, ScanGlance):
-        return _traces(scan.traces, scan.sampling_frequency, scan, path)
-    if isinstance(scan.data, Traces):
-        return _traces(scan.data.values.numpy(), scan.data.sampling_frequency, scan, path)
-    top, left, height = _beside(scan.array)
-    amplitude = scan.data.values.abs() * (scan.data.weights > 0)
-    level = 20 * torch.log10(amplitude.clamp(min=1e-300))
-    level = (level - level.amax(dim=(1, 2), keepdim=True)).clamp(min=-2 * LOUDNESS_RANGE)
-    _, n_tx, n_rx = level.shape
-    facts = {
-        "name": f"{path.stem} spectra [dB]",
-        "scale": (1.0, height / n_tx, height / n_rx),
-        "translate": (0.0, top, left),
-        "units": ("", "mm", "mm"),
-        "axis_labels": ("frequency", "y", "x"),
-        "colormap": "magma",
-        "contrast_limits": (-LOUDNESS_RANGE, 0.0),
-        "metadata": {
-            "usct": Source(path, "scan", "spectra"),
-            "frequencies [kHz]": [f / KILOHERTZ for f in scan.data.frequencies.tolist()],
-            "axes": "frequency, transmit (down), receive (to the right)",
-        },
-    }
-    return level.float().numpy(), facts, "image"
-
-
-def _traces(values: Any, rate: float, scan: Acquisition | ScanGlance, path: Path) -> LayerData:
-    top, left, height = _beside(scan.array)
-    n_tx, n_rx, _ = values.shape
-    some = np.asarray(values[n_tx // 2]).astype(np.float32)
-    loud = float(np.percentile(np.abs(some), 99.0)) or 1.0
-    if not isinstance(values, np.ndarray):
-        import dask.array
-
-        values = dask.array.from_array(values, chunks=(1, *values.shape[1:]), meta=np.empty(0, values.dtype))
-    step = (scan.water_sound_speed or TYPICAL_WATER) / rate / MILLIMETRE
-    facts = {
-        "name": f"{path.stem} traces",
-        "scale": (1.0, height / n_rx, step),
-        "translate": (0.0, top, left),
-        "units": ("", "mm", "mm"),
-        "axis_labels": ("transmit", "y", "x"),
-        "colormap": RECORDING_COLOURS,
-        "contrast_limits": (-loud, loud),
-        "metadata": {
-            "usct": Source(path, "scan", "traces", has_bar=False),
-            "axes": "transmit, receive (down), time (to the right, as path through water)",
-            "sampling interval [us]": 1 / rate / MICROSECOND,
-        },
-    }
-    return values, facts, "image"
-
-
-def _travel_time_layers(times: TravelTimes, path: Path) -> list[LayerData]:
-    top, left, height = _beside(times.array)
-    delays = times.delays.numpy() / MICROSECOND
-    bound = float(np.nanpercentile(np.abs(delays), 98)) or 1.0
-    n_tx, n_rx = delays.shape
-    facts = {
-        "name": f"{path.stem} delays [us]",
-        "scale": (height / n_tx, height / n_rx),
-        "translate": (top, left),
-        "units": ("mm", "mm"),
-        "axis_labels": ("y", "x"),
-        "colormap": "coolwarm",
-        "contrast_limits": (-bound, bound),
-        "metadata": {"usct": Source(path, "travel times", "delays")},
-    }
-    return [
-        (delays.astype(np.float32), facts, "image"),
-        ring_layer(times.array, times.delays.isfinite(), path),
-    ]
 
 
 def _phantom_layers(phantom: Phantom, path: Path) -> list[LayerData]:

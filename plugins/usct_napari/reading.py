@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from usct_napari.layers import LayerData
+from usct_napari.sourcing import LayerData
 
 LARGE = 64 * 2**20
 """Traces larger than this stay in their file until somebody looks at them [bytes]."""

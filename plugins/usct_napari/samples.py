@@ -6,14 +6,14 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from usct_napari.layers import LayerData
+from usct_napari.sourcing import LayerData
 
 VERSION = "1"
 """Of what the samples hold; another one makes them anew."""
 
 
 def breast() -> list[LayerData]:
-    """A breast phantom in a ring of 64 elements, spectra from 150 to 300 kHz, 40 dB."""
+    """A breast phantom in a ring of 128 elements, spectra at 150, 200 and 250 kHz, 40 dB."""
     return _opened(breast_file())
 
 
@@ -60,7 +60,7 @@ def _make_breast(path: Path) -> None:
     made = phantom.make("breast", seed=3, spacing=0.8e-3)
     # The inversion knows no density yet: contrasts of it would appear as edges in the sound speed.
     made = replace(made, medium=replace(made.medium, density=None))
-    io.save(simulate(made, TransducerArray.ring(64, 0.1), (1.5e5, 2e5, 2.5e5, 3e5), seed=3), path)
+    io.save(simulate(made, TransducerArray.ring(128, 0.1), (1.5e5, 2e5, 2.5e5), seed=3), path)
 
 
 def _make_head(path: Path) -> None:

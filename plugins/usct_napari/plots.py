@@ -1,0 +1,85 @@
+"""Curves beside the image, in the colours of napari's theme."""
+
+from typing import TYPE_CHECKING
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+from matplotlib.figure import Figure
+from qtpy.QtCore import QSize
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+COLOURS = ("#4dd0e1", "#ffb74d", "#81c784", "#f06292", "#ba68c8", "#fff176", "#90a4ae")
+"""Of curves, light enough for napari's dark theme and dark enough for its light one."""
+
+
+class Plot(FigureCanvasQTAgg):
+    """A canvas with axes side by side that follows the theme of a viewer."""
+
+    def __init__(self, viewer: "Viewer", n_axes: int = 1, height: int = 210) -> None:
+        """Make a canvas of a least height [pixels] with some axes side by side."""
+        super().__init__(Figure(layout="constrained"))
+        self._viewer = viewer
+        self.setMinimumHeight(height)
+        self.figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.06)
+        self.axes: list[Axes] = list(self.figure.subplots(1, n_axes, squeeze=False)[0])
+        viewer.events.theme.connect(lambda _: self.refresh())
+        self.refresh()
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """As narrow as a panel."""
+        return QSize(320, self.minimumHeight())
+
+    @property
+    def ink(self) -> str:
+        """Colour of text."""
+        return self._theme("text")
+
+    def clear(self) -> None:
+        """Take everything off all axes."""
+        for ax in self.axes:
+            ax.clear()
+            ax.set_axis_on()
+
+    def say(self, number: int, text: str) -> None:
+        """Write a sentence in place of axes."""
+        ax = self.axes[number]
+        ax.clear()
+        ax.set_axis_off()
+        ax.text(
+            0.5,
+            0.5,
+            text,
+            ha="center",
+            va="center",
+            color=self.ink,
+            fontsize=9,
+            transform=ax.transAxes,
+            wrap=True,
+        )
+
+    def refresh(self) -> None:
+        """Put on the theme's colours and draw."""
+        paper, ink, faint = self._theme("background"), self.ink, self._theme("secondary")
+        self.figure.set_facecolor(paper)
+        for ax in self.axes:
+            ax.set_facecolor(self._theme("canvas"))
+            ax.tick_params(colors=ink, labelsize=8, which="both")
+            ax.title.set(color=ink, fontsize=9)
+            for label in (ax.xaxis.label, ax.yaxis.label):
+                label.set(color=ink, fontsize=8.5)
+            for spine in ax.spines.values():
+                spine.set_color(faint)
+            ax.grid(visible=True, color=faint, linewidth=0.4, alpha=0.5)
+            legend = ax.get_legend()
+            if legend is not None:
+                legend.get_frame().set(facecolor=paper, edgecolor=faint, alpha=0.8)
+                for text in legend.get_texts():
+                    text.set(color=ink, fontsize=8)
+        self.draw_idle()
+
+    def _theme(self, name: str) -> str:
+        from napari.utils.theme import get_theme
+
+        return getattr(get_theme(self._viewer.theme), name).as_hex()

@@ -1,0 +1,190 @@
+"""Reconstructions in a process of their own, watched through the files of a run's folder.
+
+The process neither needs the window nor ends with it: whoever looks into the folder later finds the run as it is then.
+Nothing here needs Qt.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+Phase = Literal["new", "starting", "running", "paused", "cancelled", "finished", "failed"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be reconstructed.
+
+    Attributes:
+        scan: File of the scan.
+        output: File of the result; the run's folder lies beside it.
+        preset: Name of the preset.
+        overrides: Settings over it, as key=value.
+    """
+
+    scan: str
+    output: str
+    preset: str
+    overrides: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Update:
+    """One update of the image; as `usct.reconstruction.Record`, and how far the run has come."""
+
+    stage: str
+    frequency: float
+    iteration: int
+    objective: float
+    fraction: float
+    elapsed: float
+
+
+class Run:
+    """A run's folder, and what can be done with the run."""
+
+    def __init__(self, folder: Path) -> None:
+        """Look at a folder, which need not exist yet."""
+        self.folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def of(cls, output: Path) -> "Run":
+        """The run that writes a result."""
+        return cls(output.with_suffix(".run"))
+
+    @property
+    def live(self) -> Path:
+        """File of the newest image."""
+        return self.folder / "live.h5"
+
+    @property
+    def checkpoint(self) -> Path:
+        """File from which the run goes on."""
+        return self.folder / "run.checkpoint"
+
+    @property
+    def job(self) -> Job | None:
+        """What the run is to do, or None where there is no run."""
+        text = self._read("job.json")
+        return None if text is None else Job(**json.loads(text))
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether the run stopped on its way, and can go on."""
+        return self.checkpoint.exists() and self.state()[0] in ("cancelled", "failed")
+
+    def start(self, job: Job) -> None:
+        """Start afresh, or go on where there is a checkpoint of the same job.
+
+        Args:
+            job: What is to be done.
+        """
+        if job != self.job or not self.checkpoint.exists():
+            self.discard()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name in ("pause", "cancel"):
+            (self.folder / name).unlink(missing_ok=True)
+        (self.folder / "job.json").write_text(json.dumps(asdict(job)), encoding="utf-8")
+        self.tell("starting", "Starting…", 0)
+        command = [sys.executable, "-m", "usct_napari.worker", str(self.folder)]
+        with (self.folder / "log.txt").open("wb") as log:
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+
+    def pause(self, wanted: bool = True) -> None:
+        """Hold the run after its next update, or let it go on."""
+        flag = self.folder / "pause"
+        if wanted:
+            flag.touch()
+        else:
+            flag.unlink(missing_ok=True)
+
+    def cancel(self) -> None:
+        """Stop the run; what is complete stays in the checkpoint."""
+        (self.folder / "cancel").touch()
+        pid = self._pid()
+        if pid and self.is_alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+    def discard(self) -> None:
+        """Forget a run that has ended."""
+        if self.folder.exists():
+            for path in self.folder.iterdir():
+                path.unlink()
+
+    def is_alive(self) -> bool:
+        """Whether the run's process is there."""
+        if self._process is not None:
+            return self._process.poll() is None
+        pid = self._pid()
+        with contextlib.suppress(psutil.Error):
+            return bool(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return False
+
+    def state(self) -> tuple[Phase, str]:
+        """How the run is, and a sentence about it."""
+        # In this order: what is written when the process is gone is its last word.
+        alive = self.is_alive()
+        text = self._read("state.json")
+        if text is None:
+            return "new", ""
+        facts = json.loads(text)
+        phase, message = facts["phase"], facts["message"]
+        if phase in ("finished", "failed", "cancelled") or alive:
+            return phase, message
+        if (self.folder / "cancel").exists():
+            return "cancelled", "Cancelled."
+        lines = (self._read("log.txt") or "").strip().splitlines() or ["nothing"]
+        return "failed", f"The process ended by itself; the last it said was: {lines[-1]}"
+
+    def updates(self) -> list[Update]:
+        """All updates since the run began."""
+        lines = (self._read("progress.jsonl") or "").split("\n")[:-1]
+        return [Update(**json.loads(line)) for line in lines]
+
+    def tell(self, phase: Phase, message: str, pid: int | None = None) -> None:
+        """Write how the run is, in one step.
+
+        Args:
+            phase: Of the run.
+            message: A sentence.
+            pid: Of the process; this one by default.
+        """
+        facts = {"phase": phase, "message": message, "pid": os.getpid() if pid is None else pid}
+        temporary = self.folder / "state.part"
+        temporary.write_text(json.dumps(facts), encoding="utf-8")
+        temporary.replace(self.folder / "state.json")
+
+    def _pid(self) -> int:
+        if self._process is not None:
+            return self._process.pid
+        text = self._read("state.json")
+        return 0 if text is None else int(json.loads(text)["pid"])
+
+    def _read(self, name: str) -> str | None:
+        try:
+            return (self.folder / name).read_text(encoding="utf-8")
+        except OSError:
+            return None
+
+
+def remaining(updates: list[Update]) -> float | None:
+    """Seconds that are left if the rest goes as what is done, or None where that cannot be told yet."""
+    # A run that went on began to count its time anew.
+    begins = [n for n in range(1, len(updates)) if updates[n].elapsed < updates[n - 1].elapsed]
+    since = updates[begins[-1] :] if begins else updates
+    if len(since) < 2 or since[-1].fraction <= since[0].fraction:
+        return None
+    first, last = since[0], since[-1]
+    return (1 - last.fraction) * (last.elapsed - first.elapsed) / (last.fraction - first.fraction)

@@ -1,0 +1,71 @@
+"""Which files the layers of a viewer come from, as a box to choose one."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox
+
+from usct_napari.sourcing import source_of
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+
+class SourceBox(QComboBox):
+    """The files of some kinds in a viewer; follows its layers.
+
+    Signals:
+        chosen: Another file is chosen now; carries its path, or None.
+    """
+
+    chosen = Signal(object)
+
+    def __init__(self, viewer: "Viewer", *kinds: str, empty: str = "Open a file first") -> None:
+        """List files of these kinds; `empty` stands there where there is none."""
+        super().__init__()
+        self._viewer, self._kinds, self._empty = viewer, kinds, empty
+        self._last: Path | None = None
+        self.currentIndexChanged.connect(lambda _: self._tell())
+        viewer.layers.events.inserted.connect(self._refill)
+        viewer.layers.events.removed.connect(self._refill)
+        self._refill()
+
+    @property
+    def path(self) -> Path | None:
+        """The chosen file."""
+        return self.currentData()
+
+    def choose(self, path: Path) -> None:
+        """Choose a file, if it is listed."""
+        index = self.findText(path.name)
+        if index >= 0:
+            self.setCurrentIndex(index)
+
+    def detach(self) -> None:
+        """Follow the viewer no longer."""
+        self._viewer.layers.events.inserted.disconnect(self._refill)
+        self._viewer.layers.events.removed.disconnect(self._refill)
+
+    def _refill(self, _: object = None) -> None:
+        before = self.path
+        sources = [source for layer in self._viewer.layers if (source := source_of(layer)) is not None]
+        paths = dict.fromkeys(s.path for s in sources if s.kind in self._kinds)
+        self.blockSignals(True)
+        self.clear()
+        for path in paths:
+            self.addItem(path.name, path)
+            self.setItemData(self.count() - 1, str(path), 3)
+        if not paths:
+            self.addItem(self._empty, None)
+        if before in paths:
+            self.setCurrentIndex(list(paths).index(before))
+        else:
+            self.setCurrentIndex(self.count() - 1)
+        self.blockSignals(False)
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.path != self._last:
+            self._last = self.path
+            self.chosen.emit(self.path)

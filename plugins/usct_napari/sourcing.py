@@ -1,0 +1,30 @@
+"""Where a layer comes from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a layer comes from; panels find it in the layer's metadata under `usct`.
+
+    Attributes:
+        path: The file.
+        kind: Of the file: scan, travel times, phantom, result or diagnosis.
+        quantity: What the layer shows.
+        has_bar: Whether a colour bar belongs to it.
+    """
+
+    path: Path
+    kind: str
+    quantity: str
+    has_bar: bool = True
+
+
+def source_of(layer: object) -> Source | None:
+    """Where a layer comes from, or None for layers of others."""
+    source = getattr(layer, "metadata", {}).get("usct")
+    return source if isinstance(source, Source) else None
