@@ -23,11 +23,11 @@ from usct.report.figures import ATTENUATION_WINDOWS
 from usct.travel_times import TravelTimes
 from usct.units import KILOHERTZ, MILLIMETRE, attenuation_to_db
 from usct_napari.recordings import recording_layer, ring_layer, travel_time_layers
-from usct_napari.sourcing import LayerData, Source
+from usct_napari.sourcing import LayerData, Source, named
 
 Shown = Acquisition | ScanGlance | TravelTimes | Phantom | Reconstruction | Diagnosis
 
-SPEED_COLOURS, LOSS_COLOURS, DENSITY_COLOURS = "gray", "inferno", "bone"
+SPEED_COLOURS, LOSS_COLOURS, DENSITY_COLOURS, SIGNED_COLOURS = "gray", "inferno", "bone", "RdBu_r"
 
 
 def layers_of(thing: Shown, path: Path) -> list[LayerData]:
@@ -84,7 +84,7 @@ def _map(
 
 
 def _medium_layers(
-    medium: Medium, prefix: str, kind: str, path: Path, visible: bool = True
+    medium: Medium, title: str, kind: str, path: Path, visible: bool = True
 ) -> list[LayerData]:
     """The maps of a medium; the sound speed on top."""
     layers = []
@@ -95,7 +95,7 @@ def _medium_layers(
             _map(
                 medium.density,
                 medium.grid,
-                f"{prefix} density [kg/m³]",
+                named(f"{title}density [kg/m³]", path),
                 source,
                 DENSITY_COLOURS,
                 window,
@@ -106,17 +106,17 @@ def _medium_layers(
         loss = attenuation_to_db(1.0) * medium.attenuation
         highest = float(np.percentile(loss.numpy(), 99.5))
         top = next((w for w in ATTENUATION_WINDOWS if w >= highest), ATTENUATION_WINDOWS[-1])
-        name, source = f"{prefix} attenuation [dB/cm at 1 MHz]", Source(path, kind, "attenuation")
+        name, source = named(f"{title}attenuation [dB/cm]", path), Source(path, kind, "attenuation")
         layers.append(_map(loss, medium.grid, name, source, LOSS_COLOURS, (0.0, top), False))
     source = Source(path, kind, "sound_speed")
-    return [*layers, speed_layer(medium, f"{prefix} sound speed [m/s]", source, visible)]
+    return [*layers, speed_layer(medium, named(f"{title}sound speed [m/s]", path), source, visible)]
 
 
 def _scan_layers(scan: Acquisition | ScanGlance, path: Path) -> list[LayerData]:
     layers: list[LayerData] = []
-    for medium, name in ((scan.start, "start"), (scan.truth, "truth")):
+    for medium, name in ((scan.start, "start: "), (scan.truth, "truth: ")):
         if medium is not None:
-            layers += _medium_layers(medium, f"{path.stem} {name}", "scan", path, visible=name == "truth")
+            layers += _medium_layers(medium, name, "scan", path, visible=name == "truth: ")
     if isinstance(scan, ScanGlance):
         usable = scan.valid
     else:
@@ -128,7 +128,7 @@ def _scan_layers(scan: Acquisition | ScanGlance, path: Path) -> list[LayerData]:
 
 def _phantom_layers(phantom: Phantom, path: Path) -> list[LayerData]:
     facts = {
-        "name": f"{path.stem} tissues",
+        "name": named("tissues", path),
         "features": {"index": np.arange(len(phantom.tissues)), "tissue": list(phantom.tissues)},
         "opacity": 0.6,
         "visible": False,
@@ -136,14 +136,14 @@ def _phantom_layers(phantom: Phantom, path: Path) -> list[LayerData]:
         **spatial(phantom.medium.grid),
     }
     labels: LayerData = (phantom.labels.numpy().astype(np.int32), facts, "labels")
-    return [*_medium_layers(phantom.medium, path.stem, "phantom", path), labels]
+    return [*_medium_layers(phantom.medium, "", "phantom", path), labels]
 
 
 def _result_layers(result: Reconstruction, path: Path) -> list[LayerData]:
     start = speed_layer(
-        result.start, f"{path.stem} start [m/s]", Source(path, "result", "start"), visible=False
+        result.start, named("start: sound speed [m/s]", path), Source(path, "result", "start"), visible=False
     )
-    layers = [start, *_medium_layers(result.medium, path.stem, "result", path)]
+    layers = [start, *_medium_layers(result.medium, "", "result", path)]
     layers[-1][1]["metadata"] |= {"message": result.message, "history": history_of(result)}
     return layers
 
@@ -161,48 +161,50 @@ def history_of(result: Reconstruction) -> Mapping[str, Sequence[float | str]]:
 
 def _diagnosis_layers(diagnosis: Diagnosis, path: Path) -> list[LayerData]:
     """The image, how fine and how sure it is, rows of the kernels, and the modes as a stack."""
-    grid, name = diagnosis.grid, path.stem
+    grid = diagnosis.grid
     layers = [
         speed_layer(
             Medium(grid, diagnosis.sound_speed),
-            f"{name} image [m/s]",
+            named("image [m/s]", path),
             Source(path, "diagnosis", "sound_speed"),
         )
     ]
     for values, label, quantity, colours in (
-        (diagnosis.standard_deviation, "uncertainty [m/s]", "standard_deviation", "magma_r"),
+        (diagnosis.standard_deviation, "uncertainty [m/s]", "standard_deviation", "magma"),
         (
             None if diagnosis.resolution is None else diagnosis.resolution / MILLIMETRE,
             "resolution [mm]",
             "resolution",
-            "viridis_r",
+            "viridis",
         ),
     ):
         if values is not None:
             source = Source(path, "diagnosis", quantity)
-            layers.append(_map(values, grid, f"{name} {label}", source, colours, _window(values), False))
-    for row in diagnosis.rows:
-        y, x = (v / MILLIMETRE for v in row.position)
-        title = f"{name} answer at ({x:.0f}, {y:.0f}) mm"
-        layers.append(signed_layer(row.answer, grid, title, Source(path, "diagnosis", "row"), visible=False))
-    return [*layers, modes_layer(diagnosis, path)]
+            layers.append(_map(values, grid, named(label, path), source, colours, _window(values), False))
+    if diagnosis.rows:
+        answers = torch.stack([row.answer / row.answer.abs().max() for row in diagnosis.rows])
+        layers.append(
+            _stack(answers, diagnosis, "answers at places", "place", Source(path, "diagnosis", "rows"))
+        )
+    modes, source = diagnosis.image_kernel.modes, Source(path, "diagnosis", "modes")
+    return [*layers, _stack(modes, diagnosis, "patterns", "pattern", source)]
 
 
-def modes_layer(diagnosis: Diagnosis, path: Path) -> LayerData:
-    """The modes of the neural sensitivity kernel as a stack, the strongest first."""
-    modes, place = diagnosis.image_kernel.modes, spatial(diagnosis.grid)
+def _stack(images: torch.Tensor, diagnosis: Diagnosis, name: str, axis: str, source: Source) -> LayerData:
+    """Images between minus one and one behind each other; nothing is shown where the image could not change."""
+    place = spatial(diagnosis.grid)
     facts = {
-        "name": f"{path.stem} modes",
+        "name": named(name, source.path),
         "scale": (1.0, *place["scale"]),
         "translate": (0.0, *place["translate"]),
         "units": ("", *place["units"]),
-        "axis_labels": ("mode", *place["axis_labels"]),
-        "colormap": "RdBu_r",
+        "axis_labels": (axis, *place["axis_labels"]),
+        "colormap": SIGNED_COLOURS,
         "contrast_limits": (-1.0, 1.0),
         "visible": False,
-        "metadata": {"usct": Source(path, "diagnosis", "modes")},
+        "metadata": {"usct": source},
     }
-    return modes.numpy(), facts, "image"
+    return torch.where(diagnosis.region, images, torch.nan).float().numpy(), facts, "image"
 
 
 def signed_layer(
@@ -215,7 +217,7 @@ def signed_layer(
 ) -> LayerData:
     """A map of both signs, white where it is zero; by default its largest magnitude bounds the colours."""
     peak = bound or max(float(values.abs().nan_to_num().max()), 1e-300)
-    return _map(values, grid, name, source, "RdBu_r", (-peak, peak), visible)
+    return _map(values, grid, name, source, SIGNED_COLOURS, (-peak, peak), visible)
 
 
 def _window(values: torch.Tensor) -> tuple[float, float]:

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from usct_napari.form import SettingsForm
 from usct_napari.layers import speed_layer
+from usct_napari.opening import frame, open_later
 from usct_napari.plots import COLOURS, Plot
 from usct_napari.running import Job, Run, Update, remaining
 from usct_napari.sources import SourceBox
@@ -163,23 +164,21 @@ class ReconstructPanel(QWidget):
             self.viewer.layers[name].data = data
         else:
             layer = self.viewer.add_image(data, **facts)
+            frame(self.viewer)
             # The ring stays on top of the image that grows inside it.
             self.viewer.layers.move(self.viewer.layers.index(layer), max(0, len(self.viewer.layers) - 2))
 
     def _open_result(self) -> None:
         """Open the result in place of the image that grew."""
-        from usct_napari.reading import read
-
         name = f"{self.run.folder.stem} (live)"
-        if name in self.viewer.layers:
-            self.viewer.layers.remove(name)
+
+        def take_away() -> None:
+            if name in self.viewer.layers:
+                self.viewer.layers.remove(name)
+
         path = Path(self.run.job.output)
-        old = [x for x in self.viewer.layers if getattr(x.metadata.get("usct"), "path", None) == path]
-        for layer in old:
-            self.viewer.layers.remove(layer)
         if path.exists():
-            for data, facts, _ in read(str(path)):
-                self.viewer.add_image(data, **facts)
+            open_later(self.viewer, path, take_away)
 
     def _draw(self, updates: list[Update]) -> None:
         """Draw how the misfit fell, a colour for each stage."""

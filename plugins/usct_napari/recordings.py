@@ -11,7 +11,7 @@ from usct.acquisition import Acquisition, Traces, TransducerArray
 from usct.io.glance import ScanGlance
 from usct.travel_times import TravelTimes
 from usct.units import KILOHERTZ, MICROSECOND, MILLIMETRE
-from usct_napari.sourcing import LayerData, Source
+from usct_napari.sourcing import LayerData, Source, named
 
 ALIVE, DEAD = "#4dd0e1", "#ff5252"
 LOUDNESS_RANGE = 60.0
@@ -41,7 +41,7 @@ def ring_layer(array: TransducerArray, usable: torch.Tensor, path: Path) -> Laye
     pitch = 2 * math.pi * array.radius / MILLIMETRE / n
     dimensions = positions.shape[1]
     facts = {
-        "name": f"{path.stem} elements",
+        "name": named("elements", path),
         "features": {"index": np.arange(n), "role": roles, "dead": dead},
         "face_color": [DEAD if bad else ALIVE for bad in dead],
         "border_width": 0.0,
@@ -72,7 +72,7 @@ def recording_layer(scan: Acquisition | ScanGlance, path: Path) -> LayerData:
     level = (level - level.amax(dim=(1, 2), keepdim=True)).clamp(min=-2 * LOUDNESS_RANGE)
     _, n_tx, n_rx = level.shape
     facts = {
-        "name": f"{path.stem} spectra [dB]",
+        "name": named("spectra [dB]", path),
         "scale": (1.0, height / n_tx, height / n_rx),
         "translate": (0.0, top, left),
         "units": ("", "mm", "mm"),
@@ -99,7 +99,7 @@ def _traces(values: Any, rate: float, scan: Acquisition | ScanGlance, path: Path
         values = dask.array.from_array(values, chunks=(1, *values.shape[1:]), meta=np.empty(0, values.dtype))
     step = (scan.water_sound_speed or TYPICAL_WATER) / rate / MILLIMETRE
     facts = {
-        "name": f"{path.stem} traces",
+        "name": named("traces", path),
         "scale": (1.0, height / n_rx, step),
         "translate": (0.0, top, left),
         "units": ("", "mm", "mm"),
@@ -122,7 +122,7 @@ def travel_time_layers(times: TravelTimes, path: Path) -> list[LayerData]:
     bound = float(np.nanpercentile(np.abs(delays), 98)) or 1.0
     n_tx, n_rx = delays.shape
     facts = {
-        "name": f"{path.stem} delays [us]",
+        "name": named("delays [us]", path),
         "scale": (height / n_tx, height / n_rx),
         "translate": (top, left),
         "units": ("mm", "mm"),

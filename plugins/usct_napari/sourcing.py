@@ -28,3 +28,8 @@ def source_of(layer: object) -> Source | None:
     """Where a layer comes from, or None for layers of others."""
     source = getattr(layer, "metadata", {}).get("usct")
     return source if isinstance(source, Source) else None
+
+
+def named(what: str, path: Path) -> str:
+    """Name of a layer; what it shows comes first, because long names are cut."""
+    return f"{what} · {path.stem}"

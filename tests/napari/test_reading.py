@@ -39,7 +39,7 @@ def opened(path):
     reader = reading.get_reader(str(path))
     assert reader is not None
     return {
-        facts["name"].removeprefix(path.stem + " "): (data, facts, kind)
+        facts["name"].removesuffix(f" · {path.stem}"): (data, facts, kind)
         for data, facts, kind in reader(str(path))
     }
 
@@ -59,7 +59,7 @@ def test_a_scan_opens_with_its_ring_its_traces_and_its_truth(tmp_path):
     # Time is shown as the path through water, to the right of the ring.
     assert facts["scale"][2] == pytest.approx(1e3 * 1490.0 / 2e6)
     assert facts["translate"][2] > points[:, 1].max()
-    truth, facts, _ = found["truth sound speed [m/s]"]
+    truth, facts, _ = found["truth: sound speed [m/s]"]
     np.testing.assert_allclose(truth, medium().sound_speed.numpy())
     assert facts["scale"] == (2.0, 2.0)
     assert facts["translate"] == pytest.approx((-10.0, -20.0))
@@ -116,8 +116,8 @@ def test_results_open_as_maps_with_units_and_history(tmp_path):
     start = Medium.homogeneous(GRID, 1500.0)
     io.save(Reconstruction(medium(), start, region, (record,), Status.FINISHED, "Done."), path)
     found = opened(path)
-    assert set(found) == {"start [m/s]", "attenuation [dB/cm at 1 MHz]", "sound speed [m/s]"}
-    loss, facts, _ = found["attenuation [dB/cm at 1 MHz]"]
+    assert set(found) == {"start: sound speed [m/s]", "attenuation [dB/cm]", "sound speed [m/s]"}
+    loss, facts, _ = found["attenuation [dB/cm]"]
     assert float(loss.max()) == pytest.approx(5.0 * 20 / math.log(10) / 100, rel=1e-6)
     assert facts["contrast_limits"] == (0.0, 1.0)
     _, facts, _ = found["sound speed [m/s]"]
@@ -130,12 +130,12 @@ def test_a_diagnosis_opens_with_maps_rows_and_a_stack_of_modes(tmp_path):
     made, path = make_diagnosis(), tmp_path / "kernels.h5"
     io.save(made, path)
     found = opened(path)
-    modes, facts, _ = found["modes"]
+    modes, facts, _ = found["patterns"]
     assert modes.shape == (12, *made.grid.shape)
-    assert facts["axis_labels"] == ("mode", "y", "x")
+    assert facts["axis_labels"] == ("pattern", "y", "x")
     resolution = found["resolution [mm]"][0]
     np.testing.assert_allclose(np.nanmin(resolution), 1e3 * np.nanmin(made.resolution.numpy()), rtol=1e-5)
-    assert "answer at (20, 0) mm" in found
+    assert found["answers at places"][0].shape == (2, *made.grid.shape)
 
 
 def test_a_phantom_opens_with_named_tissues(tmp_path):

@@ -1,0 +1,305 @@
+"""The panel about what the data support: spectra, patterns, maps, single places, and sentences."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSlider,
+    QTabWidget,
+    QTextBrowser,
+    QVBoxLayout,
+    QWidget,
+)
+
+from usct.diagnosis import Diagnosis
+from usct.units import MILLIMETRE
+from usct_napari.background import in_background
+from usct_napari.commanding import Command
+from usct_napari.kernel_plots import draw_decay, draw_spectra, draw_transfer
+from usct_napari.layers import signed_layer
+from usct_napari.opening import frame, open_later
+from usct_napari.plots import COLOURS, Plot
+from usct_napari.probing import Answer, Prober
+from usct_napari.sources import SourceBox
+from usct_napari.sourcing import Source, source_of
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+VIEWS = {
+    "Image": "sound_speed",
+    "Resolution": "resolution",
+    "Uncertainty": "standard_deviation",
+    "Pattern": "mode",
+    "Answer at a place": "answer",
+    "Point spread at a place": "spread",
+}
+"""What can be looked at, and the quantity of its layer."""
+
+
+class KernelsPanel(QWidget):
+    """Shows diagnoses, makes new ones, and asks the kernels about single places."""
+
+    def __init__(self, napari_viewer: "Viewer") -> None:
+        """Build the panel, and show the diagnosis that was opened last."""
+        super().__init__()
+        self.viewer = napari_viewer
+        self.diagnosis: Diagnosis | None = None
+        self._loaded: dict[Path, Diagnosis] = {}
+        self._portraits: dict[str, dict[str, Any]] = {}
+        self._prober: Prober | None = None
+        self._busy = False
+        self.box = SourceBox(napari_viewer, "diagnosis", empty="None yet: diagnose a result")
+        self.result = SourceBox(napari_viewer, "result", empty="Open a result")
+        self.scan = SourceBox(napari_viewer, "scan", empty="Open its scan")
+        self.diagnose, self.compare = QPushButton("Diagnose"), QPushButton("Compare representations")
+        self.compare.setToolTip(
+            "Spectra of all representations of this scan, as usct compare-kernels makes them."
+        )
+        self.status, self.words = QLabel(""), QTextBrowser()
+        self.show_box, self.ask = QComboBox(), QPushButton("Click a place")
+        self.mode, self.mode_label = QSlider(Qt.Orientation.Horizontal), QLabel("Pattern 1")
+        self.plots = {
+            name: Plot(napari_viewer, height=220) for name in ("Spectrum", "Detail", "Theory", "Place")
+        }
+        self.command = Command(self)
+        self._lay_out()
+        self._connect()
+        self._choose(self.box.path)
+
+    def _lay_out(self) -> None:
+        self.words.setMinimumHeight(120)
+        self.status.setWordWrap(True)
+        self.show_box.addItems(VIEWS)
+        self.ask.setCheckable(True)
+        self.ask.setToolTip(
+            "Then click into the image: how one step answers an error there, and how wide a point gets."
+        )
+        self.tabs = QTabWidget()
+        for name, plot in self.plots.items():
+            self.tabs.addTab(plot, name)
+        self.plots["Place"].say(0, "click a place in the image")
+        make = QFormLayout()
+        make.addRow("Result", self.result)
+        make.addRow("Its scan", self.scan)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.diagnose)
+        buttons.addWidget(self.compare)
+        look = QFormLayout()
+        look.addRow("Diagnosis", self.box)
+        look.addRow("Show", self.show_box)
+        look.addRow(self.mode_label, self.mode)
+        look.addRow(self.ask)
+        layout = QVBoxLayout(self)
+        for part in (make, buttons, self.status, look, self.words, self.tabs):
+            layout.addWidget(part) if isinstance(part, QWidget) else layout.addLayout(part)
+        layout.setStretch(4, 1)
+        layout.setStretch(5, 1)
+        self.setMinimumWidth(330)
+
+    def _connect(self) -> None:
+        self.box.chosen.connect(self._choose)
+        for box in (self.result, self.scan):
+            box.chosen.connect(lambda _: self._allow())
+        self.diagnose.clicked.connect(self._diagnose)
+        self.compare.clicked.connect(self._compare)
+        self.show_box.currentTextChanged.connect(lambda _: self._show())
+        self.mode.valueChanged.connect(lambda _: self._show_mode())
+        self.ask.toggled.connect(self._listen)
+        self.command.said.connect(self.status.setText)
+        self._allow()
+
+    def _allow(self) -> None:
+        ready = not self.command.is_running
+        self.diagnose.setEnabled(ready and self.result.path is not None and self.scan.path is not None)
+        self.compare.setEnabled(ready and self.scan.path is not None)
+        self.ask.setEnabled(self.result.path is not None and self.scan.path is not None)
+
+    def _diagnose(self) -> None:
+        result = self.result.path
+        output = result.with_name(f"{result.stem}-kernels.h5")
+        words = ["diagnose", str(result), "--scan", str(self.scan.path), "-o", str(output)]
+        self.command.start(words, lambda: self._open(output))
+        self._allow()
+
+    def _open(self, path: Path) -> None:
+        self._loaded.pop(path, None)
+        self.status.setText("")
+        open_later(self.viewer, path, lambda: self.box.choose(path))
+        self._allow()
+
+    def _compare(self) -> None:
+        scan = self.scan.path
+        folder = scan.with_name(f"{scan.stem}-kernels")
+        self.command.start(["compare-kernels", str(scan), "-o", str(folder)], lambda: self._overlay(folder))
+        self._allow()
+
+    def _overlay(self, folder: Path) -> None:
+        """Draw the spectra of representations that were laid side by side."""
+        facts = json.loads((folder / "kernels.json").read_text(encoding="utf-8"))["representations"]
+        self._portraits = {name: spectrum for name, spectrum in facts.items() if "eigenvalues" in spectrum}
+        self.status.setText(f"Compared {', '.join(self._portraits)}; the page lies in {folder}.")
+        self._draw()
+        self._allow()
+
+    def _choose(self, path: Path | None) -> None:
+        if path is None:
+            self.diagnosis = None
+            self.words.setHtml("<i>Diagnose a result to see what its data support.</i>")
+            self._draw()
+            return
+        if path in self._loaded:
+            self._take(path, self._loaded[path])
+            return
+        from usct import io
+
+        in_background(lambda: io.load(path), lambda thing: self._take(path, thing))
+
+    def _take(self, path: Path, diagnosis: Diagnosis) -> None:
+        self._loaded[path], self.diagnosis = diagnosis, diagnosis
+        self.words.setHtml(
+            "".join(f"<p style='margin:3px 0'>{sentence}</p>" for sentence in diagnosis.summary)
+        )
+        self.mode.setRange(1, len(diagnosis.image_kernel.modes))
+        self._draw()
+        self._show_mode(reveal=False)
+        self._show()
+
+    def _draw(self) -> None:
+        curves = [self.plots[name] for name in ("Spectrum", "Detail", "Theory")]
+        for plot in curves:
+            plot.clear()
+        spectra = {path.stem: _spectrum(d) for path, d in self._loaded.items()} | self._portraits
+        if spectra:
+            draw_spectra(self.plots["Spectrum"].axes[0], spectra)
+        else:
+            self.plots["Spectrum"].say(0, "no diagnosis yet")
+        if self.diagnosis is None:
+            self.plots["Detail"].say(0, "no diagnosis yet")
+            self.plots["Theory"].say(0, "no diagnosis yet")
+        else:
+            draw_transfer(self.plots["Detail"].axes[0], self.diagnosis)
+            if not draw_decay(self.plots["Theory"].axes[0], self.diagnosis):
+                self.plots["Theory"].say(0, "no steps were tried")
+        for plot in curves:
+            plot.refresh()
+
+    def _show_mode(self, reveal: bool = True) -> None:
+        """Put the chosen pattern into its layer."""
+        if self.diagnosis is None:
+            return
+        number = self.mode.value()
+        kernel = self.diagnosis.data_kernel
+        strength = 100 * float(kernel.eigenvalues[number - 1] / kernel.eigenvalues[0])
+        self.mode_label.setText(f"Pattern {number} ({strength:.3g} %)")
+        diagnosis = self.diagnosis
+        values = torch.where(diagnosis.region, diagnosis.image_kernel.modes[number - 1], torch.nan)
+        source = Source(self.box.path, "shown", "mode")
+        self._put(signed_layer(values, self.diagnosis.grid, "pattern", source, visible=reveal, bound=1.0))
+        if reveal:
+            self.show_box.setCurrentText("Pattern")
+
+    def _put(self, made: tuple[Any, dict[str, Any], str]) -> None:
+        """Add a layer, or fill the one of its name."""
+        data, facts, _ = made
+        if facts["name"] in self.viewer.layers:
+            layer = self.viewer.layers[facts["name"]]
+            layer.data, layer.contrast_limits = data, facts["contrast_limits"]
+        else:
+            self.viewer.add_image(data, **facts)
+
+    def _show(self) -> None:
+        """Leave only the chosen map of this diagnosis visible."""
+        wanted = VIEWS[self.show_box.currentText()]
+        for layer in self.viewer.layers:
+            source = source_of(layer)
+            if source is not None and source.kind in ("diagnosis", "shown", "result"):
+                layer.visible = source.quantity == wanted and source.kind != "result"
+            elif source is not None and source.quantity != "elements":
+                layer.visible = False
+        frame(self.viewer)
+
+    def _listen(self, wanted: bool) -> None:
+        callbacks = self.viewer.mouse_drag_callbacks
+        if wanted and self._clicked not in callbacks:
+            callbacks.append(self._clicked)
+            self.status.setText("Click into the image.")
+        elif not wanted and self._clicked in callbacks:
+            callbacks.remove(self._clicked)
+
+    def _clicked(self, _: object, event: Any) -> None:
+        if event.type == "mouse_press":
+            y, x = event.position[-2:]
+            self.ask_at((y * MILLIMETRE, x * MILLIMETRE))
+
+    def ask_at(self, position: tuple[float, float]) -> None:
+        """Ask the kernels about a place, (y, x) [m]; the answers become layers."""
+        if self._busy or self.result.path is None or self.scan.path is None:
+            return
+        files = (self.result.path, self.scan.path)
+        if self._prober is None or self._prober.files != files:
+            self._prober = Prober(*files)
+            self.status.setText("Solving the wave equation once for all places…")
+        else:
+            self.status.setText("Asking…")
+        self._busy, prober = True, self._prober
+        in_background(lambda: prober.ask(position), self._answered, self._refused)
+
+    def _answered(self, answer: Answer) -> None:
+        self._busy = False
+        y, x = (v / MILLIMETRE for v in answer.position)
+        self.status.setText(
+            f"At ({x:.1f}, {y:.1f}) mm: how one step answers an error, and how wide a point gets."
+        )
+        path = self.result.path
+        for name, quantity, values in (
+            ("answer at a place", "answer", answer.row),
+            ("point spread at a place", "spread", answer.spread),
+        ):
+            inside = torch.where(answer.region, values, torch.nan)
+            self._put(signed_layer(inside, answer.grid, name, Source(path, "shown", quantity)))
+        self._draw_place(answer)
+        if VIEWS[self.show_box.currentText()] not in ("answer", "spread"):
+            self.show_box.setCurrentText("Point spread at a place")
+        self._show()
+
+    def _draw_place(self, answer: Answer) -> None:
+        """Draw both maps along the two lines through the place."""
+        plot = self.plots["Place"]
+        plot.clear()
+        axes = [axis.numpy() / MILLIMETRE for axis in answer.grid.axes()]
+        y, x = (int(n) for n in answer.grid.fractional_index(torch.tensor(answer.position)).round())
+        lines = (
+            ("across", "-", axes[1] - axes[1][x], (y, slice(None))),
+            ("down", ":", axes[0] - axes[0][y], (slice(None), x)),
+        )
+        for (name, values), colour in zip(
+            (("point spread", answer.spread), ("answer", answer.row)), COLOURS, strict=False
+        ):
+            peak = float(values.abs().max())
+            for way, style, where, index in lines:
+                plot.axes[0].plot(
+                    where, values[index] / peak, style, color=colour, label=f"{name}, {way}", linewidth=1.4
+                )
+        plot.axes[0].set(xlim=(-15, 15), xlabel="Distance from the place [mm]", ylabel="Over the largest")
+        plot.axes[0].legend(loc="upper right")
+        plot.refresh()
+        self.tabs.setCurrentWidget(plot)
+
+    def _refused(self, sentence: str) -> None:
+        self._busy = False
+        self.status.setText(sentence)
+
+
+def _spectrum(diagnosis: Diagnosis) -> dict[str, Any]:
+    kernel = diagnosis.data_kernel
+    facts = {name: getattr(kernel, name).tolist() for name in ("eigenvalues", "nodes", "weights")}
+    return facts | {"threshold": diagnosis.threshold}
