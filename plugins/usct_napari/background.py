@@ -1,10 +1,13 @@
 """Work that takes longer than a blink, away from the window's thread."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 from napari.qt.threading import create_worker
 from napari.utils.notifications import show_error
+from qtpy.QtCore import QThreadPool, QTimer
+from qtpy.QtWidgets import QApplication
 
 
 def in_background(
@@ -22,11 +25,37 @@ def in_background(
     Returns:
         napari's worker.
     """
+    _wait_at_the_end()
     worker = create_worker(work, _start_thread=False, _ignore_errors=True)
     worker.returned.connect(done)
     worker.errored.connect(lambda error: _tell(error, failed))
     worker.start()
     return worker
+
+
+@cache
+def _wait_at_the_end() -> None:
+    """Let work end before the program does: a thread that finds the toolkit gone would take the process down."""
+    application = QApplication.instance()
+    if application is not None:
+        application.aboutToQuit.connect(lambda: QThreadPool.globalInstance().waitForDone())
+
+
+def one_by_one(steps: Iterable[Callable[[], object]]) -> None:
+    """Do steps that each take a moment, such as adding a layer; between them the window answers.
+
+    Args:
+        steps: What to do, in this order.
+    """
+    rest = iter(steps)
+
+    def go_on() -> None:
+        step = next(rest, None)
+        if step is not None:
+            step()
+            QTimer.singleShot(1, go_on)
+
+    go_on()
 
 
 def _tell(error: Exception, failed: Callable[[str], None]) -> None:

@@ -39,6 +39,11 @@ def dress(viewer: "Viewer") -> None:
         event.value.events.visible.connect(arrange)
         viewer.canvas.overlays.scale_bar.visible = True
         arrange()
+        if source_of(event.value) is not None and "Image" in type(event.value).__name__:
+            # Not now: the list is in the middle of growing.
+            QTimer.singleShot(0, lambda: _raise_marks(viewer))
+
+    from qtpy.QtCore import QTimer
 
     viewer.layers.events.inserted.connect(inserted)
     viewer.layers.events.removed.connect(arrange)
@@ -59,3 +64,15 @@ def _arrange_bars(viewer: "Viewer") -> None:
         layer.colorbar.visible = layer.visible and key not in have
         if layer.visible:
             have.add(key)
+
+
+def _raise_marks(viewer: "Viewer") -> None:
+    """Put elements and other marks above the images."""
+    marks = [
+        x for x in viewer.layers if source_of(x) is not None and type(x).__name__ in ("Points", "Shapes")
+    ]
+    top = list(viewer.layers)[len(viewer.layers) - len(marks) :]
+    if marks and top != marks:
+        active = viewer.layers.selection.active
+        viewer.layers.move_multiple([viewer.layers.index(mark) for mark in marks], len(viewer.layers))
+        viewer.layers.selection.active = active

@@ -36,10 +36,13 @@ def draw_spectra(ax: Axes, spectra: Mapping[str, Mapping[str, Any]]) -> None:
                 spectrum["threshold"], color=COLOURS[3], linestyle="--", linewidth=1, label="noise's level"
             )
     ax.set(xscale="log", yscale="log", xlabel="Number of the pattern")
-    ax.set_ylabel("Eigenvalue over the largest" if len(spectra) > 1 else "Eigenvalue")
+    ax.set_ylabel("Over the largest" if len(spectra) > 1 else "Eigenvalue")
     bottom, top = ax.get_ylim()
     ax.set_ylim(max(bottom, 1e-9 * top), top)
-    ax.legend(loc="lower left")
+    if len(spectra) > 2:
+        ax.legend(loc="upper center", bbox_to_anchor=(0.45, -0.24), ncols=4, handlelength=1, columnspacing=1)
+    else:
+        ax.legend(loc="lower left")
 
 
 def draw_transfer(ax: Axes, diagnosis: Diagnosis) -> None:
@@ -71,5 +74,5 @@ def draw_decay(ax: Axes, diagnosis: Diagnosis) -> bool:
         ax.plot(decay.measured[:, mode].numpy(), "o", color=colour, markersize=4)
     ax.set(xlabel="Gradient steps: lines foretold, dots tried", ylabel="Share left")
     ax.set_xticks(range(len(decay.predicted)))
-    ax.legend(loc="upper right")
+    ax.legend(loc="best")
     return True

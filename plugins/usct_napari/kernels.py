@@ -21,11 +21,11 @@ from qtpy.QtWidgets import (
 
 from usct.diagnosis import Diagnosis
 from usct.units import MILLIMETRE
-from usct_napari.background import in_background
+from usct_napari.background import in_background, one_by_one
 from usct_napari.commanding import Command
 from usct_napari.kernel_plots import draw_decay, draw_spectra, draw_transfer
 from usct_napari.layers import signed_layer
-from usct_napari.opening import frame, open_later
+from usct_napari.opening import frame, frame_soon, open_later
 from usct_napari.plots import COLOURS, Plot
 from usct_napari.probing import Answer, Prober
 from usct_napari.sources import SourceBox
@@ -43,6 +43,8 @@ VIEWS = {
     "Point spread at a place": "spread",
 }
 """What can be looked at, and the quantity of its layer."""
+NEAR = 60.0
+"""What is seen around a place [mm]."""
 
 
 class KernelsPanel(QWidget):
@@ -74,6 +76,7 @@ class KernelsPanel(QWidget):
         self._lay_out()
         self._connect()
         self._choose(self.box.path)
+        frame_soon(napari_viewer)
 
     def _lay_out(self) -> None:
         self.words.setMinimumHeight(120)
@@ -177,7 +180,9 @@ class KernelsPanel(QWidget):
         curves = [self.plots[name] for name in ("Spectrum", "Detail", "Theory")]
         for plot in curves:
             plot.clear()
-        spectra = {path.stem: _spectrum(d) for path, d in self._loaded.items()} | self._portraits
+        spectra = {
+            f"{d.representation}, {d.at}": _spectrum(d) for d in self._loaded.values()
+        } | self._portraits
         if spectra:
             draw_spectra(self.plots["Spectrum"].axes[0], spectra)
         else:
@@ -221,10 +226,11 @@ class KernelsPanel(QWidget):
         wanted = VIEWS[self.show_box.currentText()]
         for layer in self.viewer.layers:
             source = source_of(layer)
-            if source is not None and source.kind in ("diagnosis", "shown", "result"):
-                layer.visible = source.quantity == wanted and source.kind != "result"
-            elif source is not None and source.quantity != "elements":
-                layer.visible = False
+            if source is None or source.quantity == "elements":
+                continue
+            visible = source.quantity == wanted and source.kind in ("diagnosis", "shown")
+            if layer.visible != visible:
+                layer.visible = visible
         frame(self.viewer)
 
     def _listen(self, wanted: bool) -> None:
@@ -259,17 +265,22 @@ class KernelsPanel(QWidget):
         self.status.setText(
             f"At ({x:.1f}, {y:.1f}) mm: how one step answers an error, and how wide a point gets."
         )
-        path = self.result.path
+        path, steps = self.result.path, []
         for name, quantity, values in (
             ("answer at a place", "answer", answer.row),
             ("point spread at a place", "spread", answer.spread),
         ):
             inside = torch.where(answer.region, values, torch.nan)
-            self._put(signed_layer(inside, answer.grid, name, Source(path, "shown", quantity)))
-        self._draw_place(answer)
+            made = signed_layer(inside, answer.grid, name, Source(path, "shown", quantity), visible=False)
+            steps.append(lambda made=made: self._put(made))
         if VIEWS[self.show_box.currentText()] not in ("answer", "spread"):
-            self.show_box.setCurrentText("Point spread at a place")
-        self._show()
+            steps.append(lambda: self.show_box.setCurrentText("Point spread at a place"))
+        one_by_one([*steps, self._show, lambda: self._draw_place(answer), lambda: self._go_to(y, x)])
+
+    def _go_to(self, y: float, x: float) -> None:
+        """Point the camera at a place [mm], near enough to see the width of a point."""
+        camera = self.viewer.scene.camera
+        camera.center, camera.zoom = (0.0, y, x), min(self.viewer.canvas.size) / NEAR
 
     def _draw_place(self, answer: Answer) -> None:
         """Draw both maps along the two lines through the place."""

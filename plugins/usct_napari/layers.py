@@ -27,7 +27,7 @@ from usct_napari.sourcing import LayerData, Source, named
 
 Shown = Acquisition | ScanGlance | TravelTimes | Phantom | Reconstruction | Diagnosis
 
-SPEED_COLOURS, LOSS_COLOURS, DENSITY_COLOURS, SIGNED_COLOURS = "gray", "inferno", "bone", "RdBu_r"
+SPEED_COLOURS, LOSS_COLOURS, DENSITY_COLOURS, SIGNED_COLOURS = "gray", "inferno", "bone", "berlin"
 
 
 def layers_of(thing: Shown, path: Path) -> list[LayerData]:
@@ -215,7 +215,7 @@ def signed_layer(
     visible: bool = True,
     bound: float | None = None,
 ) -> LayerData:
-    """A map of both signs, white where it is zero; by default its largest magnitude bounds the colours."""
+    """A map of both signs, black where it is zero; by default its largest magnitude bounds the colours."""
     peak = bound or max(float(values.abs().nan_to_num().max()), 1e-300)
     return _map(values, grid, name, source, SIGNED_COLOURS, (-peak, peak), visible)
 

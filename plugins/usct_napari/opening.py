@@ -4,14 +4,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from qtpy.QtCore import QTimer
 
-from usct_napari.background import in_background
+from usct_napari.background import in_background, one_by_one
 from usct_napari.dressing import dress
 from usct_napari.sourcing import LayerData, source_of
 
 if TYPE_CHECKING:
     from napari import Viewer
+
+FILLED = 0.92
+"""Share of the canvas that a framed picture takes."""
 
 
 def open_later(viewer: "Viewer", path: Path, done: Callable[[], None] = lambda: None) -> None:
@@ -28,25 +32,28 @@ def open_later(viewer: "Viewer", path: Path, done: Callable[[], None] = lambda: 
 
 
 def _add(viewer: "Viewer", path: Path, layers: list[LayerData], done: Callable[[], None]) -> None:
+    from napari.layers import Layer
+
     for layer in [x for x in viewer.layers if getattr(source_of(x), "path", None) == path]:
         viewer.layers.remove(layer)
     dress(viewer)
-
-    def add_next() -> None:
-        if not layers:
-            done()
-            return
-        from napari.layers import Layer
-
-        viewer.add_layer(Layer.create(*layers.pop(0)))
-        # Each layer costs a moment; between them the window answers.
-        QTimer.singleShot(0, add_next)
-
-    add_next()
+    steps = [lambda data=data: viewer.add_layer(Layer.create(*data)) for data in layers]
+    one_by_one([*steps, done])
 
 
 def frame(viewer: "Viewer") -> None:
-    """Point the camera at the visible layers."""
-    visible = [layer for layer in viewer.layers if layer.visible]
-    if visible:
-        viewer.fit_to_view(layers=visible)
+    """Point the camera at the visible layers.
+
+    napari's own `fit_to_view` fails for layers of two dimensions while others have three.
+    """
+    boxes = [layer.extent.world[:, -2:] for layer in viewer.layers if layer.visible]
+    if not boxes or viewer.dims.ndisplay != 2:
+        return
+    low, high = np.min([box[0] for box in boxes], axis=0), np.max([box[1] for box in boxes], axis=0)
+    viewer.scene.camera.center = (0.0, *(0.5 * (low + high)))
+    viewer.scene.camera.zoom = FILLED * float((np.array(viewer.canvas.size) / (high - low)).min())
+
+
+def frame_soon(viewer: "Viewer") -> None:
+    """Point the camera at the visible layers once a panel that is just being opened has taken its room."""
+    QTimer.singleShot(300, lambda: frame(viewer))

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 from qtpy.QtCore import QSize
+from qtpy.QtGui import QShowEvent
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -24,8 +26,16 @@ class Plot(FigureCanvasQTAgg):
         self.setMinimumHeight(height)
         self.figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.06)
         self.axes: list[Axes] = list(self.figure.subplots(1, n_axes, squeeze=False)[0])
+        self._is_stale = True
         viewer.events.theme.connect(lambda _: self.refresh())
         self.refresh()
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 - Qt's name
+        """Draw what changed while nobody saw it."""
+        super().showEvent(event)
+        if self._is_stale:
+            self._is_stale = False
+            self.draw_idle()
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """As narrow as a panel."""
@@ -65,6 +75,11 @@ class Plot(FigureCanvasQTAgg):
         self.figure.set_facecolor(paper)
         for ax in self.axes:
             ax.set_facecolor(self._theme("canvas"))
+            for axis in (ax.xaxis, ax.yaxis):
+                if axis.get_scale() == "log":
+                    # Powers of ten as formulas, and marks between them, take most of the time of drawing.
+                    axis.set_minor_locator(NullLocator())
+                    axis.set_major_formatter("{x:g}")
             ax.tick_params(colors=ink, labelsize=8, which="both")
             ax.title.set(color=ink, fontsize=9)
             for label in (ax.xaxis.label, ax.yaxis.label):
@@ -76,8 +91,11 @@ class Plot(FigureCanvasQTAgg):
             if legend is not None:
                 legend.get_frame().set(facecolor=paper, edgecolor=faint, alpha=0.8)
                 for text in legend.get_texts():
-                    text.set(color=ink, fontsize=8)
-        self.draw_idle()
+                    text.set(color=ink, fontsize=7.5)
+        # Drawing takes a tenth of a second, too much for curves that are not seen.
+        self._is_stale = not self.isVisible()
+        if not self._is_stale:
+            self.draw_idle()
 
     def _theme(self, name: str) -> str:
         from napari.utils.theme import get_theme

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 
 from usct_napari.form import SettingsForm
 from usct_napari.layers import speed_layer
-from usct_napari.opening import frame, open_later
+from usct_napari.opening import frame, frame_soon, open_later
 from usct_napari.plots import COLOURS, Plot
 from usct_napari.running import Job, Run, Update, remaining
 from usct_napari.sources import SourceBox
@@ -60,6 +60,7 @@ class ReconstructPanel(QWidget):
         self._lay_out()
         self._connect()
         self._choose(self.scan.path)
+        frame_soon(napari_viewer)
 
     def _lay_out(self) -> None:
         for label in (self.complaint, self.status):
@@ -163,10 +164,8 @@ class ReconstructPanel(QWidget):
         if name in self.viewer.layers:
             self.viewer.layers[name].data = data
         else:
-            layer = self.viewer.add_image(data, **facts)
+            self.viewer.add_image(data, **facts)
             frame(self.viewer)
-            # The ring stays on top of the image that grows inside it.
-            self.viewer.layers.move(self.viewer.layers.index(layer), max(0, len(self.viewer.layers) - 2))
 
     def _open_result(self) -> None:
         """Open the result in place of the image that grew."""
