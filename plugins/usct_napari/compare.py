@@ -29,6 +29,7 @@ from usct_napari.comparison_plots import draw_images, draw_profiles, error_windo
 from usct_napari.layers import signed_layer
 from usct_napari.opening import frame_soon
 from usct_napari.plots import Plot
+from usct_napari.sources import is_closed
 from usct_napari.sourcing import Source, source_of
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class ComparePanel(QWidget):
         self._files: dict[Path, list[Image]] = {}
         self._asked = 0
         self._pending: set[Path] = set()
-        self._scores: dict[str, CaseScores] = {}
+        self.scores: dict[str, CaseScores] = {}
         self.listed, self.words = QListWidget(), QTextBrowser()
         self.listed.setToolTip("What to compare.")
         self.subtract, self.status = QPushButton("Errors as layers"), QLabel("")
@@ -83,7 +84,7 @@ class ComparePanel(QWidget):
         self._soon = QTimer(self, singleShot=True, interval=150)
         self._soon.timeout.connect(self._collect)
         for event in (napari_viewer.layers.events.inserted, napari_viewer.layers.events.removed):
-            event.connect(lambda _: self._soon.start())
+            event.connect(self._layers_changed)
         self._collect()
         frame_soon(napari_viewer)
 
@@ -108,6 +109,10 @@ class ComparePanel(QWidget):
         }
         found = [image for images in self._files.values() for image in images if image.name in names]
         return sorted(found, key=lambda image: (image.truth is None, image.result is not None))
+
+    def _layers_changed(self, _: object) -> None:
+        if not is_closed(self):
+            self._soon.start()
 
     def _collect(self) -> None:
         """Read the files of all layers that hold images."""
@@ -157,9 +162,7 @@ class ComparePanel(QWidget):
             self.images.say(0, "open a scan with its truth, and results")
             self.images.refresh()
             return
-        draw_images(
-            self.images, [(i.name, i.medium) for i in images], None if truth is None else truth.medium
-        )
+        draw_images(self.images, _briefly(images), None if truth is None else truth.medium)
         self._follow_line(images)
         results = [image for image in images if image.result is not None]
         if truth is None or not results:
@@ -176,7 +179,7 @@ class ComparePanel(QWidget):
         in_background(lambda: _scored(results, truth), show, self.status.setText)
 
     def _show_scores(self, scores: Mapping[str, CaseScores]) -> None:
-        self._scores = dict(scores)
+        self.scores = dict(scores)
         self.status.setText("")
         self.words.setHtml(_table(scores))
 

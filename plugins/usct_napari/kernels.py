@@ -28,7 +28,7 @@ from usct_napari.layers import signed_layer
 from usct_napari.opening import frame, frame_soon, open_later
 from usct_napari.plots import COLOURS, Plot
 from usct_napari.probing import Answer, Prober
-from usct_napari.sources import SourceBox
+from usct_napari.sources import SourceBox, is_closed
 from usct_napari.sourcing import Source, source_of
 
 if TYPE_CHECKING:
@@ -242,7 +242,9 @@ class KernelsPanel(QWidget):
             callbacks.remove(self._clicked)
 
     def _clicked(self, _: object, event: Any) -> None:
-        if event.type == "mouse_press":
+        if is_closed(self):
+            self._listen(wanted=False)
+        elif event.type == "mouse_press":
             y, x = event.position[-2:]
             self.ask_at((y * MILLIMETRE, x * MILLIMETRE))
 

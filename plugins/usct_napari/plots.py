@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import LogLocator, NullLocator
 from qtpy.QtCore import QSize
 from qtpy.QtGui import QShowEvent
 
@@ -27,7 +27,10 @@ class Plot(FigureCanvasQTAgg):
         self.figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.06)
         self.axes: list[Axes] = list(self.figure.subplots(1, n_axes, squeeze=False)[0])
         self._is_stale = True
-        viewer.events.theme.connect(lambda _: self.refresh())
+        viewer.events.theme.connect(self._theme_changed)
+        self.refresh()
+
+    def _theme_changed(self, _: object) -> None:
         self.refresh()
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 - Qt's name
@@ -78,6 +81,9 @@ class Plot(FigureCanvasQTAgg):
             for axis in (ax.xaxis, ax.yaxis):
                 if axis.get_scale() == "log":
                     # Powers of ten as formulas, and marks between them, take most of the time of drawing.
+                    low, high = sorted(axis.get_view_interval())
+                    few = high < 300 * max(low, 1e-300)
+                    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
                     axis.set_minor_locator(NullLocator())
                     axis.set_major_formatter("{x:g}")
             ax.tick_params(colors=ink, labelsize=8, which="both")

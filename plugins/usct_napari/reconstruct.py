@@ -24,7 +24,7 @@ from usct_napari.layers import speed_layer
 from usct_napari.opening import frame, frame_soon, open_later
 from usct_napari.plots import COLOURS, Plot
 from usct_napari.running import Job, Run, Update, remaining
-from usct_napari.sources import SourceBox
+from usct_napari.sources import SourceBox, is_closed
 from usct_napari.sourcing import Source
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class ReconstructPanel(QWidget):
             QPushButton("Cancel"),
         )
         self.bar = QProgressBar()
-        self.plot = Plot(napari_viewer, height=190)
+        self.plot = Plot(napari_viewer, height=220)
         self._lay_out()
         self._connect()
         self._choose(self.scan.path)
@@ -82,7 +82,8 @@ class ReconstructPanel(QWidget):
         layout = QVBoxLayout(self)
         for part in (top, settings, files, self.complaint, buttons, self.bar, self.status, self.plot):
             layout.addWidget(part) if isinstance(part, QWidget) else layout.addLayout(part)
-        layout.setStretch(1, 1)
+        layout.setStretch(1, 3)
+        layout.setStretch(7, 2)
         self.setMinimumWidth(330)
 
     def _connect(self) -> None:
@@ -112,6 +113,9 @@ class ReconstructPanel(QWidget):
 
     def refresh(self) -> None:
         """Show how the run is now."""
+        if is_closed(self):
+            self.timer.stop()
+            return
         if self.run is None:
             return
         phase, message = self.run.state()
@@ -196,7 +200,7 @@ class ReconstructPanel(QWidget):
                 markersize=4,
             )
         if updates:
-            ax.set(xlabel="Update", ylabel="Misfit (share of data energy)")
+            ax.set(xlabel="Update", ylabel="Misfit")
             ax.legend(loc="upper right", ncols=2)
             ax.xaxis.get_major_locator().set_params(integer=True)
         self.plot.refresh()
@@ -229,6 +233,8 @@ class ReconstructPanel(QWidget):
         job = self._job()
         self.start.setEnabled(job is not None)
         self.command.setText("" if job is None else _command(job))
+        for line in (self.command, self.output):
+            line.setCursorPosition(0)
 
     def _watch(self) -> None:
         """Look at the run that writes the chosen result."""

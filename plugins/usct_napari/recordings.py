@@ -39,13 +39,14 @@ def ring_layer(array: TransducerArray, usable: torch.Tensor, path: Path) -> Laye
     )
     positions = array.positions.numpy() / MILLIMETRE
     pitch = 2 * math.pi * array.radius / MILLIMETRE / n
+    size = min(max(0.6 * pitch, 0.015 * array.radius / MILLIMETRE), 0.04 * array.radius / MILLIMETRE)
     dimensions = positions.shape[1]
     facts = {
         "name": named("elements", path),
         "features": {"index": np.arange(n), "role": roles, "dead": dead},
         "face_color": [DEAD if bad else ALIVE for bad in dead],
         "border_width": 0.0,
-        "size": min(max(0.6 * pitch, 0.015 * array.radius / MILLIMETRE), 0.04 * array.radius / MILLIMETRE),
+        "size": np.where(dead, 1.6, 1.0) * size,
         "units": ("mm",) * dimensions,
         "axis_labels": ("z", "y", "x")[-dimensions:],
         "metadata": {"usct": Source(path, "scan", "elements", has_bar=False)},

@@ -17,7 +17,7 @@ from usct_napari.opening import frame_soon, open_later
 from usct_napari.plots import Plot
 from usct_napari.reading import LARGE
 from usct_napari.recordings import ALIVE, DEAD
-from usct_napari.sources import SourceBox
+from usct_napari.sources import SourceBox, is_closed
 from usct_napari.sourcing import Source, source_of
 
 if TYPE_CHECKING:
@@ -145,6 +145,9 @@ class ScanPanel(QWidget):
 
     def _clicked(self, _: object, event: Any) -> None:
         """Choose the element under the mouse."""
+        if is_closed(self):
+            self.viewer.mouse_drag_callbacks.remove(self._clicked)
+            return
         if event.type != "mouse_press" or self.scan is None or self.scan.array.positions.shape[1] != 2:
             return
         away = torch.linalg.vector_norm(
@@ -176,7 +179,7 @@ class ScanPanel(QWidget):
         self.viewer.add_points(
             place,
             name=CHOSEN,
-            size=0.8 * _reach(array),
+            size=1.6 * _reach(array),
             symbol="ring",
             face_color="#ffb74d",
             border_width=0.0,

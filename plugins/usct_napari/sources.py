@@ -4,12 +4,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox
+from qtpy.QtWidgets import QComboBox, QWidget
 
 from usct_napari.sourcing import source_of
 
 if TYPE_CHECKING:
     from napari import Viewer
+
+
+def is_closed(panel: QWidget) -> bool:
+    """Whether the dock that held a panel is gone; napari keeps the panel, which must rest then."""
+    return panel.parent() is None
 
 
 class SourceBox(QComboBox):
@@ -27,8 +32,8 @@ class SourceBox(QComboBox):
         self._viewer, self._kinds, self._empty = viewer, kinds, empty
         self._last: Path | None = None
         self.currentIndexChanged.connect(lambda _: self._tell())
-        viewer.layers.events.inserted.connect(self._refill)
-        viewer.layers.events.removed.connect(self._refill)
+        viewer.layers.events.inserted.connect(self._layers_changed)
+        viewer.layers.events.removed.connect(self._layers_changed)
         self._refill()
 
     @property
@@ -42,12 +47,12 @@ class SourceBox(QComboBox):
         if index >= 0:
             self.setCurrentIndex(index)
 
-    def detach(self) -> None:
-        """Follow the viewer no longer."""
-        self._viewer.layers.events.inserted.disconnect(self._refill)
-        self._viewer.layers.events.removed.disconnect(self._refill)
+    def _layers_changed(self, _: object) -> None:
+        panel = self.parentWidget()
+        if panel is None or not is_closed(panel):
+            self._refill()
 
-    def _refill(self, _: object = None) -> None:
+    def _refill(self) -> None:
         before = self.path
         sources = [source for layer in self._viewer.layers if (source := source_of(layer)) is not None]
         paths = dict.fromkeys(s.path for s in sources if s.kind in self._kinds)

@@ -1,0 +1,173 @@
+"""Pictures of every panel at work: `python -m usct_napari.screenshots FOLDER`."""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from qtpy.QtWidgets import QApplication
+
+from usct_napari.opening import frame
+from usct_napari.sourcing import source_of
+
+SIZE = (1440, 900)
+PATIENCE = 600.0
+"""Longest that any step may take [s]."""
+
+
+class Window:
+    """A napari window that is driven by a program."""
+
+    def __init__(self) -> None:
+        """Open it, empty."""
+        from napari import Viewer
+
+        from usct_napari.dressing import dress
+
+        self.viewer = Viewer(title="usct")
+        self.viewer.window.resize(*SIZE)
+        dress(self.viewer)
+        self.longest_stall = 0.0
+
+    def open(self, path: Path) -> None:
+        """Open a file as File > Open does."""
+        self.viewer.open(str(path), plugin="usct")
+        self.wait(0.5)
+
+    def panel(self, name: str) -> Any:
+        """Open a panel as the Plugins menu does."""
+        _, panel = self.viewer.window.add_plugin_dock_widget("usct", name)
+        self.wait(1.0)
+        return panel
+
+    def close_panel(self, panel: Any) -> None:
+        """Close a panel."""
+        self.viewer.window.remove_dock_widget(panel)
+        self.wait(0.2)
+
+    def wait(self, seconds: float = PATIENCE, until: Callable[[], bool] | None = None) -> None:
+        """Let the window live for some time, or until something holds.
+
+        Raises:
+            TimeoutError: If it never does.
+        """
+        began = last = time.monotonic()
+        while last - began < seconds:
+            QApplication.processEvents()
+            self.longest_stall = max(self.longest_stall, time.monotonic() - last)
+            if until is not None and until():
+                return
+            time.sleep(0.01)
+            last = time.monotonic()
+        if until is not None:
+            raise TimeoutError(f"nothing happened within {seconds:g} s")
+
+    def show_only(self, *quantities: str) -> None:
+        """Leave only layers of some quantities visible, and point the camera at them."""
+        for layer in self.viewer.layers:
+            source = source_of(layer)
+            layer.visible = source is not None and source.quantity in quantities
+        frame(self.viewer)
+
+    def picture(self, path: Path) -> None:
+        """Save what the whole window shows."""
+        self.wait(1.0)
+        pixels = self.viewer.screenshot(canvas_only=False, flash=False)
+        # Two hundred and fifty-six colours look the same and take a third of the room.
+        Image.fromarray(pixels[..., :3]).quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def take(folder: Path, scan: Path, traces: Path) -> list[Path]:
+    """Take a picture of every panel.
+
+    Args:
+        folder: For the pictures.
+        scan: A scan with its truth, in a folder where results may be written.
+        traces: A scan of traces.
+
+    Returns:
+        The pictures.
+    """
+    window = Window()
+    pictures = [folder / f"{name}.png" for name in ("scan", "reconstruct", "kernels", "compare")]
+    picture_scan(window, traces, pictures[0])
+    window.viewer.layers.clear()
+    window.open(scan)
+    _picture_reconstruction(window, scan, pictures[1])
+    picture_kernels(window, pictures[2])
+    picture_comparison(window, pictures[3])
+    window.viewer.close()
+    return pictures
+
+
+def picture_scan(window: Window, traces: Path, picture: Path) -> None:
+    """Check all channels of a scan of traces, and take a picture."""
+    window.open(traces)
+    panel = window.panel("Scan")
+    window.wait(until=lambda: panel.scan is not None)
+    panel.check.click()
+    window.wait(until=lambda: panel.report is not None)
+    panel.show_element(len(panel.scan.array.positions) // 3)
+    window.show_only("sound_speed", "traces", "elements", "chosen element")
+    window.picture(picture)
+    window.close_panel(panel)
+
+
+def _picture_reconstruction(window: Window, scan: Path, picture: Path) -> None:
+    """Two runs, the second in the picture when it is nearly done."""
+    panel = window.panel("Reconstruct")
+    for name in ("pixel", "tailored"):
+        panel.form.set_value("parameterization.name", name)
+        panel.start.click()
+        if name == "tailored":
+            window.wait(until=lambda: bool(u := panel.run.updates()) and u[-1].fraction > 0.5)
+            window.show_only("sound_speed", "elements")
+            window.picture(picture)
+        result = scan.with_name(f"{scan.stem}-{name}.h5")
+        window.wait(until=lambda path=result: _is_open(window, path))
+    window.close_panel(panel)
+
+
+def picture_kernels(window: Window, picture: Path) -> None:
+    """Diagnose the result that is open with its scan, and take a picture of a pattern."""
+    panel = window.panel("Kernels")
+    panel.diagnose.click()
+    window.wait(until=lambda: panel.diagnosis is not None and not panel.command.is_running)
+    window.wait(2.0)
+    panel.mode.setValue(min(7, panel.mode.maximum()))
+    window.picture(picture)
+    window.close_panel(panel)
+
+
+def picture_comparison(window: Window, picture: Path) -> None:
+    """Compare everything that is open, and take a picture."""
+    panel = window.panel("Compare")
+    window.wait(until=lambda: bool(panel.scores))
+    window.show_only("sound_speed", "elements", "profile")
+    window.picture(picture)
+    window.close_panel(panel)
+
+
+def _is_open(window: Window, path: Path) -> bool:
+    return any(getattr(source_of(layer), "path", None) == path for layer in window.viewer.layers)
+
+
+def main(folder: Path) -> None:
+    """Take the pictures of the sample data.
+
+    Args:
+        folder: Made where it is missing.
+    """
+    from usct_napari.samples import breast_file, traces_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as work:
+        for picture in take(folder, breast_file(Path(work)), traces_file(Path(work))):
+            print(picture)  # noqa: T201 - a command
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,38 @@
+"""Everything that can be opened, opened as people do, and the manifest."""
+
+import sys
+from pathlib import Path
+
+import npe2
+from napari.utils.notifications import NotificationSeverity, notification_manager
+from usct_napari.showing import PANELS, open_window
+
+from tests.diagnosis_cases import make_diagnosis
+from tests.napari.in_window.small import phantom, spectra_file, traces_file
+from usct import io
+
+folder = Path(sys.argv[1])
+complaints = []
+notification_manager.notification_ready.connect(
+    lambda n: complaints.append(n.message) if n.severity >= NotificationSeverity.WARNING else None
+)
+manifest = npe2.PluginManifest.from_distribution("usct")
+manifest.validate_imports()
+named = {widget.display_name for widget in manifest.contributions.widgets}
+assert named == {name for names in PANELS.values() for name in names}, named
+
+io.save(make_diagnosis(), folder / "kernels.h5")
+io.save(phantom(), folder / "phantom.h5")
+files = [spectra_file(folder), traces_file(folder), folder / "kernels.h5", folder / "phantom.h5"]
+# As the command `usct view` does: files, and the panels that suit them.
+viewer = open_window(files)
+docks = set(viewer.window.dock_widgets)
+assert {"Scan (usct)", "Reconstruct (usct)", "Kernels (usct)"} <= docks, docks
+layers = viewer.layers
+assert layers.extent.units is not None, "units differ between layers"
+bars = [layer for layer in layers if getattr(layer, "colorbar", None) is not None and layer.colorbar.visible]
+windows = [(layer.colormap.name, tuple(layer.contrast_limits)) for layer in bars]
+assert bars
+assert len(set(windows)) == len(windows), "two bars say the same"
+viewer.close()
+assert not complaints, complaints
