@@ -201,7 +201,9 @@ class ReconstructPanel(QWidget):
             )
         if updates:
             ax.set(xlabel="Update", ylabel="Misfit")
-            ax.legend(loc="upper right", ncols=2)
+            ax.legend(
+                loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, handlelength=1.2, columnspacing=1
+            )
             ax.xaxis.get_major_locator().set_params(integer=True)
         self.plot.refresh()
 

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from napari.utils.notifications import NotificationSeverity, notification_manager
-from usct_napari.screenshots import Window, picture_comparison, picture_kernels, picture_scan
+from usct_napari.picturing import Window, picture_comparison, picture_kernels, picture_scan
 from usct_napari.sourcing import source_of
 
 from tests.napari.in_window.small import spectra_file, traces_file

@@ -1,4 +1,4 @@
-"""Pictures of every panel at work: `python -m usct_napari.screenshots FOLDER`."""
+"""Pictures of every panel at work: `python -m usct_napari.picturing FOLDER`."""
 
 import sys
 import tempfile
@@ -40,7 +40,7 @@ class Window:
     def panel(self, name: str) -> Any:
         """Open a panel as the Plugins menu does."""
         _, panel = self.viewer.window.add_plugin_dock_widget("usct", name)
-        self.wait(1.0)
+        self.wait(0.5)
         return panel
 
     def close_panel(self, panel: Any) -> None:
@@ -74,7 +74,7 @@ class Window:
 
     def picture(self, path: Path) -> None:
         """Save what the whole window shows."""
-        self.wait(1.0)
+        self.wait(0.5)
         pixels = self.viewer.screenshot(canvas_only=False, flash=False)
         # Two hundred and fifty-six colours look the same and take a third of the room.
         Image.fromarray(pixels[..., :3]).quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
@@ -136,7 +136,7 @@ def picture_kernels(window: Window, picture: Path) -> None:
     panel = window.panel("Kernels")
     panel.diagnose.click()
     window.wait(until=lambda: panel.diagnosis is not None and not panel.command.is_running)
-    window.wait(2.0)
+    window.wait(1.0)
     panel.mode.setValue(min(7, panel.mode.maximum()))
     window.picture(picture)
     window.close_panel(panel)
