@@ -1,5 +1,6 @@
 """Pictures of every panel at work: `python -m usct_napari.picturing FOLDER`."""
 
+import contextlib
 import sys
 import tempfile
 import time
@@ -164,8 +165,9 @@ def main(folder: Path) -> None:
     from usct_napari.samples import breast_file, traces_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as work:
-        for picture in take(folder, breast_file(Path(work)), traces_file(Path(work))):
+    folder = folder.resolve()
+    with tempfile.TemporaryDirectory() as work, contextlib.chdir(work):
+        for picture in take(folder, breast_file(Path()), traces_file(Path())):
             print(picture)  # noqa: T201 - a command
 
 

@@ -34,5 +34,11 @@ bars = [layer for layer in layers if getattr(layer, "colorbar", None) is not Non
 windows = [(layer.colormap.name, tuple(layer.contrast_limits)) for layer in bars]
 assert bars
 assert len(set(windows)) == len(windows), "two bars say the same"
+# What is saved is the whole file; what a sample opens is made on the spot.
+(written,) = layers["sound speed [m/s] · phantom"].save(str(folder / "copy.h5"), plugin="usct")
+assert io.load(written).tissues == phantom().tissues
+layers.clear()
+(ring,) = [layer for layer in viewer.open_sample("usct", "breast") if "elements" in layer.name]
+assert len(ring.data) == 128
 viewer.close()
 assert not complaints, complaints

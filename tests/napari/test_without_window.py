@@ -1,0 +1,108 @@
+"""Runs, writers and the command, none of which needs a window."""
+
+import importlib.util
+import json
+import os
+
+import pytest
+from typer.testing import CliRunner
+from usct_napari import running, writing
+from usct_napari.running import Job, Run, Update
+from usct_napari.sourcing import Source
+
+from tests.diagnosis_cases import make_diagnosis
+from usct import io
+from usct.cli.app import app
+from usct.errors import InputError
+
+
+def updates(*progress: tuple[float, float]) -> list[Update]:
+    return [Update("200 kHz", 2e5, n, 0.1, share, elapsed) for n, (share, elapsed) in enumerate(progress, 1)]
+
+
+def test_time_left_is_told_by_what_was_done_since_the_last_start():
+    assert running.remaining(updates((0.1, 5.0))) is None
+    assert running.remaining(updates((0.1, 5.0), (0.3, 9.0))) == pytest.approx(14.0)
+    # After a pause of the whole process its clock begins anew.
+    resumed = updates((0.1, 5.0), (0.3, 9.0), (0.5, 4.0), (0.7, 5.0))
+    assert running.remaining(resumed) == pytest.approx(1.5)
+
+
+def test_a_run_whose_process_is_gone_is_said_to_have_failed_with_its_last_words(tmp_path):
+    run = Run.of(tmp_path / "result.h5")
+    assert run.state() == ("new", "")
+    run.folder.mkdir()
+    run.tell("running", "update 3", pid=0)
+    (run.folder / "log.txt").write_text("warming up\nout of memory\n")
+    phase, sentence = Run(run.folder).state()
+    assert phase == "failed"
+    assert "out of memory" in sentence
+    assert not run.can_resume
+    run.checkpoint.touch()
+    assert run.can_resume
+
+
+def test_a_run_that_is_alive_is_found_by_whoever_looks(tmp_path):
+    run = Run(tmp_path)
+    run.tell("running", "update 3", pid=os.getpid())
+    assert Run(tmp_path).state() == ("running", "update 3")
+    assert Run(tmp_path).is_alive()
+
+
+def test_a_bad_scan_ends_a_run_with_a_sentence(tmp_path):
+    from usct_napari.worker import main
+
+    scan = tmp_path / "scan.h5"
+    scan.write_text("no scan")
+    run = Run.of(tmp_path / "result.h5")
+    run.folder.mkdir()
+    facts = {"scan": str(scan), "output": str(tmp_path / "result.h5"), "preset": "breast", "overrides": []}
+    (run.folder / "job.json").write_text(json.dumps(facts))
+    assert run.job == Job(**facts)
+    main(run.folder)
+    phase, sentence = run.state()
+    assert phase == "failed"
+    assert "scan.h5" in sentence
+    assert not (tmp_path / "result.h5").exists()
+
+
+def test_saving_a_layer_saves_its_whole_file(tmp_path):
+    made, path, copy = make_diagnosis(), tmp_path / "kernels.h5", tmp_path / "copy.h5"
+    io.save(made, path)
+    facts = {"metadata": {"usct": Source(path, "diagnosis", "modes")}}
+    assert writing.write_file(str(copy), None, facts) == [str(copy)]
+    assert io.load(copy).summary == made.summary
+    with pytest.raises(InputError, match="no file of usct"):
+        writing.write_file(str(tmp_path / "other.h5"), None, {"metadata": {}})
+    assert not (tmp_path / "other.h5").exists()
+
+
+def test_regions_are_saved_in_millimetres(tmp_path):
+    path = tmp_path / "regions.csv"
+    line, square = [[0, 0], [1, 2]], [[0, 0], [0, 4], [4, 4], [4, 0]]
+    facts = {"scale": (0.5, 0.5), "translate": (-10, 10), "shape_type": ["line", "rectangle"]}
+    writing.write_regions(str(path), [line, square], facts)
+    lines = path.read_text().splitlines()
+    assert lines[:3] == ["region,kind,y [mm],x [mm]", "0,line,-10,10", "0,line,-9.5,11"]
+    assert lines[-1] == "1,rectangle,-8,10"
+
+
+def test_view_says_what_is_missing(monkeypatch):
+    there = importlib.util.find_spec
+
+    def find(name: str) -> object:
+        return None if name == "napari" else there(name)
+
+    monkeypatch.setattr(importlib.util, "find_spec", find)
+    outcome = CliRunner().invoke(app, ["view", "scan.h5"])
+    assert isinstance(outcome.exception, InputError)
+    assert "pip install 'usct[napari]'" in str(outcome.exception)
+
+
+def test_view_says_that_there_is_no_screen(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    outcome = CliRunner().invoke(app, ["view", "scan.h5"])
+    assert "needs a screen" in str(outcome.exception)
