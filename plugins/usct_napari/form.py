@@ -68,6 +68,11 @@ class SettingsForm(QWidget):
         self.preset.currentTextChanged.connect(self.reset)
         self.reset()
 
+    @property
+    def keys(self) -> set[str]:
+        """Settings that have a row."""
+        return set(self._editors)
+
     def reset(self) -> None:
         """Show the preset's own settings."""
         config = load_config(self.preset.currentText(), None, [])
@@ -75,6 +80,9 @@ class SettingsForm(QWidget):
             self._plain[key] = _text(_value(config, key))
             editor.blockSignals(True)
             _put(editor, self._plain[key])
+            if isinstance(editor, QLineEdit):
+                # What holds where the line is empty.
+                editor.setPlaceholderText(self._plain[key] or "automatic")
             editor.blockSignals(False)
         self.changed.emit()
 
@@ -159,9 +167,7 @@ def _editor(field: FieldInfo) -> QWidget:
         box = QComboBox()
         box.addItems(choices)
         return box
-    line = QLineEdit()
-    line.setPlaceholderText("automatic")
-    return line
+    return QLineEdit()
 
 
 def _title(key: str) -> str:

@@ -171,7 +171,9 @@ class KernelsPanel(QWidget):
         self.words.setHtml(
             "".join(f"<p style='margin:3px 0'>{sentence}</p>" for sentence in diagnosis.summary)
         )
+        self.mode.blockSignals(True)
         self.mode.setRange(1, len(diagnosis.image_kernel.modes))
+        self.mode.blockSignals(False)
         self._draw()
         self._show_mode(reveal=False)
         self._show()

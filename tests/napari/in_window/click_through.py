@@ -8,6 +8,7 @@ from usct_napari.picturing import Window, picture_comparison, picture_kernels, p
 from usct_napari.sourcing import source_of
 
 from tests.napari.in_window.small import spectra_file, traces_file
+from usct.config import load_config, preset_names
 
 folder = Path(sys.argv[1])
 complaints = []
@@ -20,6 +21,18 @@ assert window.viewer.layers["elements · pulses"].features["dead"].to_numpy().no
 window.viewer.layers.clear()
 window.open(spectra_file(folder))
 panel = window.panel("Reconstruct")
+
+# Every setting of the command line has a row; nothing that was not touched is set.
+model = load_config("breast", None, []).model_dump(exclude={"description", "preset"})
+keys = {f"{name}.{key}" for name, part in model.items() if isinstance(part, dict) for key in part}
+assert panel.form.keys == keys | {name for name, part in model.items() if not isinstance(part, dict)}
+for preset in preset_names():
+    panel.form.preset.setCurrentText(preset)
+    assert panel.form.config() == load_config(preset, None, [])
+panel.form.preset.setCurrentText("breast")
+panel.form.set_value("schedule.frequencies_mhz", "0.1, 0.15")
+assert panel.form.config().schedule.frequencies_mhz == (0.1, 0.15)
+panel.form.set_value("schedule.frequencies_mhz", "")
 
 # Settings that cannot be are said to be so, and nothing can be started.
 panel.form.set_value("schedule.iterations", "none at all")
