@@ -1,0 +1,39 @@
+"""What a DICOM object shows, with its place in space."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class DicomLayer:
+    """One picture, map or set of labels.
+
+    Attributes:
+        name: For people; never a patient's name.
+        kind: 'image' for grey values and colours, 'map' for a quantity with a unit, 'labels' for whole numbers.
+        values: Shape (y, x), (z, y, x) or (frame, y, x), and one more axis of three colours if `rgb`.
+        spacing: Distance between neighbours along each axis but that of colours [m]; frames in time count as
+            one millimetre apart.
+        origin: Coordinates of the first value along the same axes [m]; for patients these point left (x),
+            back (y) and up (z).
+        unit: UCUM code of the values, '' where they have none.
+        rgb: Whether the last axis holds colours.
+    """
+
+    name: str
+    kind: Literal["image", "map", "labels"]
+    values: np.ndarray
+    spacing: tuple[float, ...]
+    origin: tuple[float, ...]
+    unit: str = ""
+    rgb: bool = False
+
+    def __post_init__(self) -> None:
+        """Check that every axis has its spacing and origin."""
+        n_axes = self.values.ndim - self.rgb
+        if len(self.spacing) != n_axes or len(self.origin) != n_axes:
+            raise ValueError(
+                f"values have {n_axes} axes, spacing {len(self.spacing)} and origin {len(self.origin)}"
+            )
