@@ -15,11 +15,13 @@ def get_reader(path: Paths) -> Callable[[Paths], list[LayerData]] | None:
     """The reader, or None where a file is none of usct's, so that other plug-ins get it.
 
     Args:
-        path: One file, or several.
+        path: One file, or several; a folder counts if it holds DICOM files.
     """
+    from usct.io.dicom import is_dicom
     from usct.io.glance import is_readable
 
-    return read if all(is_readable(Path(p)) for p in _listed(path)) else None
+    paths = [Path(p) for p in _listed(path)]
+    return read if all(is_dicom(p) or is_readable(p) for p in paths) else None
 
 
 def read(path: Paths) -> list[LayerData]:
@@ -43,8 +45,13 @@ def read(path: Paths) -> list[LayerData]:
 
 def _read_one(path: Path) -> list[LayerData]:
     from usct import io
+    from usct.io.dicom import is_dicom, read_dicom
     from usct.io.glance import glance
+    from usct_napari.dicom import dicom_layers
     from usct_napari.layers import layers_of
+
+    if is_dicom(path):
+        return dicom_layers(read_dicom(path), path)
 
     if path.stat().st_size > LARGE:
         seen = glance(path)

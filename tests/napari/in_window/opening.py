@@ -1,10 +1,12 @@
 """Everything that can be opened, opened as people do, and the manifest."""
 
+import shutil
 import sys
 from pathlib import Path
 
 import npe2
 from napari.utils.notifications import NotificationSeverity, notification_manager
+from pydicom.data import get_testdata_file
 from usct_napari.showing import PANELS, open_window
 
 from tests.diagnosis_cases import make_diagnosis
@@ -24,6 +26,10 @@ assert named == {name for names in PANELS.values() for name in names}, named
 io.save(make_diagnosis(), folder / "kernels.h5")
 io.save(phantom(), folder / "phantom.h5")
 files = [spectra_file(folder), traces_file(folder), folder / "kernels.h5", folder / "phantom.h5"]
+slices = folder / "slices"
+slices.mkdir()
+shutil.copy(get_testdata_file("CT_small.dcm"), slices)
+files.append(slices)
 # As the command `usct view` does: files, and the panels that suit them.
 viewer = open_window(files)
 docks = set(viewer.window.dock_widgets)

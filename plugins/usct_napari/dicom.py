@@ -1,0 +1,50 @@
+"""Images, maps and labels of DICOM files as layers: plain layer data, made without a window."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from usct.io.dicom import DicomLayer
+from usct.units import MILLIMETRE
+from usct_napari.sourcing import LayerData, Source, named
+
+
+def dicom_layers(found: Sequence[DicomLayer], path: Path) -> list[LayerData]:
+    """All that a DICOM file or folder shows, the lowest first.
+
+    Args:
+        found: From `usct.io.dicom.read_dicom`.
+        path: The file or folder.
+    """
+    return [_layer(layer, path) for layer in found]
+
+
+def _layer(layer: DicomLayer, path: Path) -> LayerData:
+    n_axes = len(layer.spacing)
+    unit = f" [{layer.unit}]" if layer.unit else ""
+    facts: dict[str, Any] = {
+        "name": named(f"{layer.name}{unit}", path),
+        "scale": tuple(step / MILLIMETRE for step in layer.spacing),
+        "translate": tuple(start / MILLIMETRE for start in layer.origin),
+        "units": ("mm",) * n_axes,
+        "axis_labels": ("z", "y", "x")[-n_axes:],
+        "metadata": {"usct": Source(path, "dicom", layer.kind, has_bar=layer.kind == "map")},
+    }
+    if layer.kind == "labels":
+        return layer.values.astype(np.int32), facts | {"opacity": 0.6}, "labels"
+    if layer.rgb:
+        return layer.values, facts | {"rgb": True}, "image"
+    colours = "inferno" if layer.kind == "map" else "gray"
+    return layer.values, facts | {"colormap": colours, "contrast_limits": _window(layer.values)}, "image"
+
+
+def _window(values: np.ndarray) -> tuple[float, float]:
+    """Values between which all but one part in a hundred lie, told from about a million of them."""
+    some = values.reshape(-1)[:: max(1, values.size // 1_000_000)]
+    finite = some[np.isfinite(some)]
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = (float(v) for v in np.percentile(finite, (0.5, 99.5)))
+    return low, max(high, low + 1e-6)
