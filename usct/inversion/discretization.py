@@ -9,9 +9,11 @@ import torch
 from usct.acquisition import TransducerArray
 from usct.forward.base import ForwardModel
 from usct.forward.helmholtz import Helmholtz
+from usct.forward.known import KnownProperties
 from usct.forward.time_domain.model import TimeDomain
 from usct.forward.time_domain.simulation import Simulation
 from usct.grid import Grid
+from usct.medium import Medium
 
 ELEMENT_MARGIN_CELLS = 5
 
@@ -28,6 +30,7 @@ class Discretization:
         device: Where to compute.
         storage: Type of the stored fields.
         engine: `helmholtz`, the direct solver, or `time`, simulations that are transformed while they run.
+        known: Density, and attenuation unless it is sought, that are taken as they are; None for water's.
     """
 
     points_per_wavelength: float = 5.5
@@ -37,11 +40,18 @@ class Discretization:
     device: torch.device = torch.device("cpu")
     storage: torch.dtype = torch.complex64
     engine: Literal["helmholtz", "time"] = "helmholtz"
+    known: Medium | None = None
 
     def model(
         self, array: TransducerArray, speeds: tuple[float, float], frequency: float, damping: float
     ) -> ForwardModel:
         """Forward model for one frequency, fitted to the expected and the present sound speeds."""
+        model = self._unaided(array, speeds, frequency, damping)
+        return model if self.known is None else KnownProperties(model, self.known.resampled(model.grid))
+
+    def _unaided(
+        self, array: TransducerArray, speeds: tuple[float, float], frequency: float, damping: float
+    ) -> ForwardModel:
         slowest, fastest = min(self.speed_range[0], speeds[0]), max(self.speed_range[1], speeds[1])
         spacing = slowest / (frequency * self.points_per_wavelength)
         low, high = (edge.tolist() for edge in (array.positions.amin(dim=0), array.positions.amax(dim=0)))

@@ -167,7 +167,13 @@ class Inversion:
             tailoring = stage.kernel.tailoring(wave, min(stage.cutoff, 1.0))
         else:
             image = self._medium().sound_speed.cpu()
-            envelope = expected_envelope(image, self.grid.spacing, water, 2 * math.pi / wave)
+            # Held cells stand for known ones, such as bone, which departs most and is expected to change least.
+            held = self.parameterization.is_held
+            envelope = (
+                torch.ones_like(image)
+                if held
+                else expected_envelope(image, self.grid.spacing, water, 2 * math.pi / wave)
+            )
             cutoff = 2 * min(stage.cutoff, 1.0) * wave  # beyond the diffraction limit nothing is seen
             tailoring, self._unfitted = measure(
                 point, self.grid, self._region, envelope, cutoff, iteration, self._unfitted

@@ -36,6 +36,7 @@ class Parameterization(nn.Module, ABC):
     tailored: Literal["never", "stage", "update"] = "never"
     attenuation_power: float = 1.0
     region: torch.Tensor
+    freedom: torch.Tensor
 
     def __init__(self, start: Medium, region: torch.Tensor, bounds: tuple[float, float]) -> None:
         super().__init__()
@@ -46,6 +47,8 @@ class Parameterization(nn.Module, ABC):
         self.grid = start.grid
         self.bounds = (float(bounds[0]), float(bounds[1]))
         self.register_buffer("region", region.clone())
+        # Shapes updates alone, never the image, so that it need not be saved with the field.
+        self.register_buffer("freedom", torch.ones(start.grid.shape, dtype=torch.float64), persistent=False)
 
     @abstractmethod
     def forward(self, grid: Grid) -> Medium:
@@ -67,6 +70,28 @@ class Parameterization(nn.Module, ABC):
         """
         if unknown != "sound_speed":
             raise ValueError(f"a {type(self).__name__} makes the sound speed alone, not the {unknown}")
+
+    def hold(self, freedom: torch.Tensor) -> None:
+        """Say how far each cell may change as a share of what others may: 0 keeps it, 1 sets it free.
+
+        It multiplies the prior's standard deviation, and with it every update.
+
+        Args:
+            freedom: Shape of the image [1].
+
+        Raises:
+            ValueError: If it has another shape, or leaves 0 to 1.
+        """
+        if tuple(freedom.shape) != self.grid.shape:
+            raise ValueError(f"freedom has shape {tuple(freedom.shape)}, the grid {self.grid.shape}")
+        if not bool(((freedom >= 0) & (freedom <= 1)).all()):
+            raise ValueError("freedom must lie in 0 to 1")
+        self.freedom.copy_(freedom)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether some cells may change less than others."""
+        return bool((self.freedom < 1).any())
 
     def constrain(self) -> None:
         """Bring the parameters back inside the bounds, in place; by default they cannot leave them."""

@@ -74,8 +74,14 @@ class Field(Parameterization):
 
     def window(self, grid: Grid) -> torch.Tensor:
         """Share of the change that counts, 0 outside the region and 1 inside, shape grid.shape."""
-        window = self._windows.get(grid, lambda g: resample(self.region.double(), self.grid, g).clamp(0, 1))
+        free = self.region * self.freedom
+        window = self._windows.get(grid, lambda g: resample(free, self.grid, g).clamp(0, 1))
         return window.to(self.base.device)
+
+    def hold(self, freedom: torch.Tensor) -> None:
+        """See Parameterization; the share enters the window."""
+        super().hold(freedom)
+        self._windows = GridCache()
 
     def free_cells(self, grid: Grid) -> torch.Tensor:
         """Cells of a grid that the window reaches."""

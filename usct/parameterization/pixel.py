@@ -52,6 +52,7 @@ class PixelGrid(Parameterization):
         with torch.no_grad():
             copy.relative_slowness.copy_(torch.where(self.region, self.background / start, 1.0))
         copy.constrain()
+        copy.hold(self.freedom)
         return copy
 
     def free_cells(self, grid: Grid) -> torch.Tensor:
@@ -70,10 +71,11 @@ class PixelGrid(Parameterization):
         A ring samples object wavenumbers up to twice the wavenumber, unevenly towards the end; what lies
         beyond is noise, and the end itself rings (Ali et al., IEEE Trans. Med. Imaging 43 (2024) 3988).
         """
-        image = gradient.reshape(self.grid.shape) * self.region
+        free = self.region * self.freedom
+        image = gradient.reshape(self.grid.shape) * free
         if self.kernel is None:
             filtered = low_pass(image, self.grid.spacing, cutoff)
         else:
             transfer = self.kernel(cutoff)(lattice_wavenumbers(self.grid.shape, self.grid.spacing))
             filtered = torch.fft.irfft2(transfer * torch.fft.rfft2(image), s=image.shape)
-        return (filtered * self.region).reshape(-1)
+        return (filtered * free).reshape(-1)

@@ -60,6 +60,12 @@ class TailoredGrid(Field):
         """Cells of a grid that the region reaches through interpolation, its negative lobes included."""
         return resample(self.region.double(), self.grid, grid).abs().cpu() > 1e-9
 
+    def hold(self, freedom: torch.Tensor) -> None:
+        """See Parameterization; the image stays as it is."""
+        super().hold(freedom)
+        self.bake()
+        self.envelope.copy_(self.window(self.grid))
+
     def reset(self) -> None:
         """Set all parameters to zero."""
         with torch.no_grad():

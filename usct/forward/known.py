@@ -1,0 +1,55 @@
+"""A forward model in which some properties are known: they join every medium before the waves are solved."""
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from usct.forward.base import ForwardModel
+from usct.forward.born import LinearizedForward
+from usct.medium import Medium
+
+
+@dataclass(frozen=True)
+class KnownProperties(ForwardModel):
+    """Adds a known density, and a known attenuation where the medium has none of its own.
+
+    Attributes:
+        model: What solves for the waves.
+        known: On the model's grid; its sound speed is not used.
+    """
+
+    model: ForwardModel
+    known: Medium
+
+    def __post_init__(self) -> None:
+        """Take over what describes the model."""
+        if self.known.grid != self.model.grid:
+            raise ValueError("the known properties must be on the forward model's grid; use Medium.resampled")
+        for name in ("grid", "array", "water_sound_speed", "pml_cells"):
+            object.__setattr__(self, name, getattr(self.model, name))
+
+    def __call__(self, medium: Medium, frequencies: torch.Tensor) -> torch.Tensor:
+        """Predict the spectra of unit sources; see ForwardModel."""
+        return self.model(self._completed(medium), frequencies)
+
+    def squared_slowness(self, medium: Medium, frequency: float) -> torch.Tensor:
+        """See ForwardModel."""
+        return self.model.squared_slowness(self._completed(medium), frequency)
+
+    def linearize(
+        self, medium: Medium, frequency: float, region: torch.Tensor | None = None, check: bool = True
+    ) -> LinearizedForward:
+        """See ForwardModel."""
+        return self.model.linearize(self._completed(medium), frequency, region, check)
+
+    def _completed(self, medium: Medium) -> Medium:
+        known = self.known
+        medium = replace(medium, density=known.density if medium.density is None else medium.density)
+        if medium.attenuation is not None or known.attenuation is None:
+            return medium
+        return replace(
+            medium,
+            attenuation=known.attenuation,
+            attenuation_power=known.attenuation_power,
+            reference_frequency=known.reference_frequency,
+        )

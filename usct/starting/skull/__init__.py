@@ -1,0 +1,1 @@
+"""Start models from computed tomography of a head."""
