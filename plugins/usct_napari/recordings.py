@@ -21,13 +21,14 @@ TYPICAL_WATER = 1500.0
 RECORDING_COLOURS = "gray"
 
 
-def ring_layer(array: TransducerArray, usable: torch.Tensor, path: Path) -> LayerData:
+def ring_layer(array: TransducerArray, usable: torch.Tensor, path: Path, kind: str = "scan") -> LayerData:
     """The elements as points; those of whose channels none can be used are red.
 
     Args:
         array: Geometry.
         usable: Which channels can be used, shape (tx, rx).
         path: The file.
+        kind: Of the file.
     """
     n = array.n_elements
     sends, hears, dead = np.zeros(n, bool), np.zeros(n, bool), np.zeros(n, bool)
@@ -49,7 +50,7 @@ def ring_layer(array: TransducerArray, usable: torch.Tensor, path: Path) -> Laye
         "size": np.where(dead, 1.6, 1.0) * size,
         "units": ("mm",) * dimensions,
         "axis_labels": ("z", "y", "x")[-dimensions:],
-        "metadata": {"usct": Source(path, "scan", "elements", has_bar=False)},
+        "metadata": {"usct": Source(path, kind, "elements", has_bar=False)},
     }
     return positions, facts, "points"
 
@@ -134,5 +135,5 @@ def travel_time_layers(times: TravelTimes, path: Path) -> list[LayerData]:
     }
     return [
         (delays.astype(np.float32), facts, "image"),
-        ring_layer(times.array, times.delays.isfinite(), path),
+        ring_layer(times.array, times.delays.isfinite(), path, "travel times"),
     ]

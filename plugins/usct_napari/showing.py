@@ -9,7 +9,6 @@ if TYPE_CHECKING:
 
 PANELS = {
     "scan": ("Scan", "Reconstruct"),
-    "travel times": ("Scan",),
     "result": ("Compare",),
     "diagnosis": ("Kernels",),
 }

@@ -5,6 +5,7 @@ import math
 import h5py
 import numpy as np
 import pytest
+import scipy.io
 import torch
 from usct_napari import layers, reading
 
@@ -144,6 +145,18 @@ def test_a_phantom_opens_with_named_tissues(tmp_path):
     values, facts, kind = opened(path)["tissues"]
     assert kind == "labels"
     assert facts["features"]["tissue"][values[15, 15]] == "lens"
+
+
+def test_travel_times_open_as_a_picture_beside_the_ring(tmp_path):
+    array, path = TransducerArray.ring(8, 0.05), tmp_path / "delays.mat"
+    delays = 1e-7 * array.distances().numpy() / 0.05
+    delays[:, 2] = delays[2] = np.nan
+    scipy.io.savemat(path, {"delta_tof": delays, "element_positions": array.positions.numpy()[:, ::-1]})
+    found = opened(path)
+    np.testing.assert_allclose(found["delays [us]"][0], 1e6 * delays, rtol=1e-5)
+    assert np.flatnonzero(found["elements"][1]["features"]["dead"]).tolist() == [2]
+    # Panels for scans leave these alone.
+    assert {facts["metadata"]["usct"].kind for _, facts, _ in found.values()} == {"travel times"}
 
 
 def test_files_of_other_programs_are_left_to_others(tmp_path):
