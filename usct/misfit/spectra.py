@@ -12,30 +12,22 @@ from typing import Literal
 
 import torch
 
+from usct.misfit.base import Misfit, Residual
+
 SourceWeights = Literal["both", "transmit", "none"]
 N_ALTERNATIONS = 8
 
 
 @dataclass(frozen=True)
-class Residual:
+class SpectralResidual(Residual):
     """Predicted minus observed data at one frequency, and how it changes with the prediction.
 
     Attributes:
-        value: Half the weighted sum of squares, relative to the data's own [1].
         predicted: Prediction for unit sources, times the receives' weights, shape (tx, rx).
-        receive: Weight of each receive, shape (1, rx).
-        source: Weight of each transmit, shape (tx, 1).
-        difference: Predicted minus observed, shape (tx, rx).
-        weights: Data weights over the data's energy, shape (tx, rx).
         projects: Whether source weights adapt to the prediction.
     """
 
-    value: float
     predicted: torch.Tensor
-    receive: torch.Tensor
-    source: torch.Tensor
-    difference: torch.Tensor
-    weights: torch.Tensor
     projects: bool
 
     def apply(self, change: torch.Tensor) -> torch.Tensor:
@@ -62,7 +54,7 @@ class Residual:
 
 
 @dataclass(frozen=True)
-class LeastSquares:
+class LeastSquares(Misfit):
     """Weighted least squares.
 
     Attributes:
@@ -72,7 +64,9 @@ class LeastSquares:
 
     source_weights: SourceWeights = "transmit"
 
-    def residual(self, predicted: torch.Tensor, observed: torch.Tensor, weights: torch.Tensor) -> Residual:
+    def residual(
+        self, predicted: torch.Tensor, observed: torch.Tensor, weights: torch.Tensor
+    ) -> SpectralResidual:
         """Compare predicted and observed data at one frequency, each of shape (tx, rx)."""
         observed, weights = observed.to(predicted), weights.to(predicted.device)
         source = torch.ones(len(predicted), 1, dtype=predicted.dtype, device=predicted.device)
@@ -86,7 +80,7 @@ class LeastSquares:
         difference = source * predicted - observed
         relative = weights / (weights * observed.abs().square()).sum()
         value = 0.5 * float((relative * difference.abs().square()).sum())
-        return Residual(value, predicted, receive, source, difference, relative, projects)
+        return SpectralResidual(value, difference, relative, source, receive, predicted, projects)
 
 
 def _best_weights(predicted: torch.Tensor, observed: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
