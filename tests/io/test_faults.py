@@ -144,7 +144,7 @@ def test_unknown_variables(write_matlab: MatlabWriter, tmp_path: Path) -> None:
         (b"", "the file is empty; copy"),
         (b"x,y\n1,2\n", "this is a text file; give"),
         (b"\x00\x01\x02\x03" * 200, "the format is unknown or the file damaged; give"),
-        (bytes(128) + b"DICM" + bytes(200), "this is a DICOM file; give"),
+        (bytes(128) + b"DICM" + bytes(200), "this DICOM object holds no channel data|DICOM file is damaged"),
         (b"\x89HDF\r\n\x1a\n" + bytes(40), "truncated or damaged .*; copy"),
         (b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM", "7.3 file is truncated or damaged"),
         (

@@ -11,6 +11,7 @@ from usct.acquisition import Acquisition
 from usct.diagnosis import Diagnosis
 from usct.errors import InputError
 from usct.io import hdf5, maps, matlab, native_write, travel_times, waveform_inversion
+from usct.io.dicom.ring import read_ring
 from usct.io.hdf5 import text
 from usct.io.native_kernels import write_kernels
 from usct.io.native_read import read_native
@@ -97,6 +98,8 @@ def read(path: Path, positions: Path | None = None) -> Contents:
         InputError: As `load`.
     """
     head = _head(path)
+    if head[128:132] == b"DICM":
+        return Contents(read_ring(path), (), "channel data, DICOM Raw Data")
     if not h5py.is_hdf5(path):
         if not matlab.is_matlab_5(head):
             raise InputError(f"{path}: {_guess(head)}; {_KNOWN}.")
@@ -151,8 +154,6 @@ def _head(path: Path) -> bytes:
 
 def _guess(head: bytes) -> str:
     """Say what an unknown file seems to be."""
-    if head[128:132] == b"DICM":
-        return "this is a DICOM file"
     if head.startswith(b"MATLAB 7.3"):
         return "this MATLAB 7.3 file is truncated or damaged"
     is_text = all(byte >= 32 or byte in (9, 10, 12, 13) for byte in head)
