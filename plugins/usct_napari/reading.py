@@ -46,11 +46,15 @@ def read(path: Paths) -> list[LayerData]:
 def _read_one(path: Path) -> list[LayerData]:
     from usct import io
     from usct.io.dicom import is_dicom, read_dicom
+    from usct.io.dicom.opening import open_file
+    from usct.io.dicom.ring import holds_ring
     from usct.io.glance import glance
     from usct_napari.dicom import dicom_layers
     from usct_napari.layers import layers_of
 
     if is_dicom(path):
+        if path.is_file() and holds_ring(open_file(path)):
+            return layers_of(io.load(path), path)
         return dicom_layers(read_dicom(path), path)
 
     if path.stat().st_size > LARGE:

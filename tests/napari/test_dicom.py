@@ -4,12 +4,15 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from pydicom.data import get_testdata_file
 from usct_napari import reading
 from usct_napari.dicom import dicom_layers
 
+from usct.acquisition import Acquisition, Traces, TransducerArray
 from usct.errors import InputError
 from usct.io.dicom import DicomLayer
+from usct.io.dicom.ring import write_ring
 
 
 def test_a_folder_of_slices_opens_in_millimetres(tmp_path):
@@ -38,6 +41,15 @@ def test_a_cut_dicom_file_is_refused_in_a_sentence(tmp_path):
         path.write_bytes(whole.read()[:9000])
     with pytest.raises(InputError, match=r"slice\.dcm"):
         reading.read(str(path))
+
+
+def test_channel_data_open_as_a_scan(tmp_path):
+    array, path = TransducerArray.ring(8, 0.05), tmp_path / "ring.dcm"
+    values = torch.randn(8, 8, 20, generator=torch.Generator().manual_seed(0))
+    write_ring(Acquisition(array, Traces.of(values, 0.0, 2e6)), path)
+    made = {facts["name"]: data for data, facts, _ in reading.read(str(path))}
+    np.testing.assert_array_equal(made["traces · ring"], values.numpy())
+    np.testing.assert_allclose(made["elements · ring"], 1e3 * array.positions.numpy())
 
 
 def test_maps_labels_and_colours_become_what_they_are(tmp_path):
