@@ -10,6 +10,9 @@ from usct.io.dicom import DicomLayer
 from usct.units import MILLIMETRE
 from usct_napari.sourcing import LayerData, Source, named
 
+PLAIN = {"[hnsf'U]": "HU"}
+"""Units that people write in another way than UCUM does."""
+
 
 def dicom_layers(found: Sequence[DicomLayer], path: Path) -> list[LayerData]:
     """All that a DICOM file or folder shows, the lowest first.
@@ -23,7 +26,7 @@ def dicom_layers(found: Sequence[DicomLayer], path: Path) -> list[LayerData]:
 
 def _layer(layer: DicomLayer, path: Path) -> LayerData:
     n_axes = len(layer.spacing)
-    unit = f" [{layer.unit}]" if layer.unit else ""
+    unit = f" [{PLAIN.get(layer.unit, layer.unit)}]" if layer.unit else ""
     facts: dict[str, Any] = {
         "name": named(f"{layer.name}{unit}", path),
         "scale": tuple(step / MILLIMETRE for step in layer.spacing),

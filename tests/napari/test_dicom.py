@@ -22,6 +22,7 @@ def test_a_folder_of_slices_opens_in_millimetres(tmp_path):
     assert reader is not None
     ((values, facts, kind),) = reader(str(tmp_path))
     assert kind == "image"
+    assert "[HU]" in facts["name"]
     assert values.shape == (128, 128)
     assert facts["scale"] == pytest.approx((0.661468, 0.661468))
     assert facts["units"] == ("mm", "mm")
