@@ -18,6 +18,9 @@ import psutil
 
 Phase = Literal["new", "starting", "running", "paused", "cancelled", "finished", "failed"]
 
+WORKER = "usct_napari.worker"
+"""Module that a run's process runs."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -95,7 +98,7 @@ class Run:
             (self.folder / name).unlink(missing_ok=True)
         (self.folder / "job.json").write_text(json.dumps(asdict(job)), encoding="utf-8")
         self.tell("starting", "Starting…", 0)
-        command = [sys.executable, "-m", "usct_napari.worker", str(self.folder)]
+        command = [sys.executable, "-m", WORKER, str(self.folder)]
         with (self.folder / "log.txt").open("wb") as log:
             self._process = subprocess.Popen(
                 command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
@@ -129,7 +132,9 @@ class Run:
             return self._process.poll() is None
         pid = self._pid()
         with contextlib.suppress(psutil.Error):
-            return bool(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+            # Numbers of processes are used again: another program's must not be taken for the run's.
+            process = psutil.Process(pid) if pid else None
+            return process is not None and WORKER in process.cmdline()
         return False
 
     def state(self) -> tuple[Phase, str]:

@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -43,10 +45,24 @@ def test_a_run_whose_process_is_gone_is_said_to_have_failed_with_its_last_words(
 
 
 def test_a_run_that_is_alive_is_found_by_whoever_looks(tmp_path):
+    code = "import sys, time; sys.stdout.write('up\\n'); sys.stdout.flush(); time.sleep(60)"
+    command = [sys.executable, "-c", code, running.WORKER]
+    run = Run(tmp_path)
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"up\n"
+        run.tell("running", "update 3", pid=process.pid)
+        assert Run(tmp_path).state() == ("running", "update 3")
+        # Whoever looks may also end it.
+        Run(tmp_path).cancel()
+        process.wait(timeout=10)
+    assert Run(tmp_path).state() == ("cancelled", "Cancelled.")
+
+
+def test_the_number_of_a_process_that_is_not_a_run_is_left_alone(tmp_path):
     run = Run(tmp_path)
     run.tell("running", "update 3", pid=os.getpid())
-    assert Run(tmp_path).state() == ("running", "update 3")
-    assert Run(tmp_path).is_alive()
+    assert not run.is_alive()
+    run.cancel()
 
 
 def test_a_bad_scan_ends_a_run_with_a_sentence(tmp_path):
