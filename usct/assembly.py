@@ -28,6 +28,8 @@ from usct.starting.travel_time.imaging import travel_time_start
 DEFAULT_FREQUENCIES = tuple(1e3 * f for f in range(200, 651, 50))
 QUIETEST_BAND_DB = -40.0
 LARGEST_IMAGE_CELLS = 2**25
+BONE_SPEED = 1750.0
+"""Faster than any soft tissue [m/s]: what a start model has above it is taken to be bone."""
 
 
 def prepare(acquisition: Acquisition, config: RunConfig) -> tuple[Spectra, float, dict[str, str]]:
@@ -107,6 +109,7 @@ def build_inversion(
     region = image.disc(radius, tuple(centre.tolist()))
     background = _surrounded(start, tuple(centre.tolist()), radius, water, float(observed.frequencies.min()))
     parameterization = choose_parameterization(config, background, region, observed, array, water)
+    parameterization.hold(torch.where(start.sound_speed > BONE_SPEED, config.start.bone_freedom, 1.0))
     discretization = Discretization(
         grid.points_per_wavelength,
         bounds.expected,
@@ -115,9 +118,18 @@ def build_inversion(
         usable_device(config.device),
         torch.complex64 if config.precision == "mixed" else torch.complex128,
         config.forward.engine,
+        _known(acquisition, config),
     )
     kernel = kernel_of(config, image.points()[region], observed, array)
     return Inversion(array, discretization, parameterization, _schedule(observed, config, kernel), image)
+
+
+def _known(acquisition: Acquisition, config: RunConfig) -> Medium | None:
+    """Density and attenuation of a start model that came with the data, where it is used."""
+    start = acquisition.start
+    if start is None or config.start.sound_speed is not None or config.start.travel_times:
+        return None
+    return None if start.density is None and start.attenuation is None else start
 
 
 def start_model(acquisition: Acquisition, config: RunConfig, observed: Spectra, water: float) -> Medium:
@@ -208,7 +220,7 @@ def _schedule(observed: Spectra, config: RunConfig, kernel: Kernel | None) -> Sc
 def fingerprint(config: RunConfig, acquisition: Acquisition, observed: Spectra, water: float) -> str:
     """Hash of everything that a checkpoint depends on; where to compute and with how many threads is not part."""
     digest = hashlib.sha256(config.model_dump_json(exclude={"device", "threads", "description"}).encode())
-    start = None if acquisition.start is None else acquisition.start.sound_speed
+    start, known = acquisition.start, _known(acquisition, config)
     array = acquisition.array
     for values in (
         observed.values,
@@ -216,7 +228,9 @@ def fingerprint(config: RunConfig, acquisition: Acquisition, observed: Spectra, 
         array.positions,
         array.transmits,
         array.receives,
-        start,
+        None if start is None else start.sound_speed,
+        None if known is None else known.density,
+        None if known is None else known.attenuation,
     ):
         digest.update(b"" if values is None else values.detach().cpu().contiguous().numpy().tobytes())
     digest.update(f"{water!r} {observed.damping!r} {observed.frequencies.tolist()}".encode())

@@ -52,6 +52,12 @@ class Start(Section):
     travel_times: bool = Field(
         False, description="Start from an image of the first arrivals picked in the traces."
     )
+    bone_freedom: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="How far bone of the start model may change, as a share of soft tissue: 0 fixed, 1 free.",
+    )
 
 
 class Water(Section):

@@ -18,6 +18,7 @@ from usct.cli import (
     making,
     reporting,
     resampling,
+    starting,
     viewing,
 )
 from usct.errors import InputError
@@ -83,6 +84,7 @@ app.command(rich_help_panel=_MAKE)(making.phantom)
 app.command(rich_help_panel=_MAKE)(making.simulate)
 app.command(rich_help_panel=_MEASURED)(calibrating.check)
 app.command(rich_help_panel=_MEASURED)(calibrating.calibrate)
+app.add_typer(starting.app, name="start", rich_help_panel=_IMAGE)
 app.command(rich_help_panel=_IMAGE)(inverting.reconstruct)
 app.command(rich_help_panel=_IMAGE)(resampling.resample)
 app.command(rich_help_panel=_IMAGE)(judging.evaluate)

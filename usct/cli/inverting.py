@@ -11,7 +11,7 @@ import typer
 from usct.cli import timing
 from usct.cli.files import Positions, print_rows
 from usct.cli.making import Quiet
-from usct.cli.paths import load_scan, load_truth, prepare_hdf5, prepare_output, sha256
+from usct.cli.paths import load_scan, load_start, load_truth, prepare_hdf5, prepare_output, sha256
 from usct.cli.progress import Narrator, duration
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Job:
         truth: File of the truth where the scan does not carry it.
         resume: Go on from the checkpoint.
         quiet: Say nothing but errors.
+        start: File of a model to start from, such as a skull's.
     """
 
     scan: Path
@@ -44,6 +45,7 @@ class Job:
     truth: Path | None = None
     resume: bool = False
     quiet: bool = False
+    start: Path | None = None
 
     @property
     def figure(self) -> Path:
@@ -89,6 +91,9 @@ def reconstruct(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the checkpoint of a cancelled run.")
     ] = False,
+    start: Annotated[
+        Path | None, typer.Option(help="Start model: a phantom, a sound-speed map, or 'usct start skull'.")
+    ] = None,
     truth: Annotated[
         Path | None, typer.Option(help="Phantom to score against; never used to make the image.")
     ] = None,
@@ -122,7 +127,7 @@ def reconstruct(
         overrides.append(f"schedule.stop={stop}")
     if device is not None:
         overrides.append(f"device={device}")
-    job = Job(scan, output, preset, config, overrides, truth, resume, quiet)
+    job = Job(scan, output, preset, config, overrides, truth, resume, quiet, start)
     times = timing.travel_times_of(scan, method, positions, water_temperature)
     return run(job) if times is None else timing.run(job, times, water_temperature)
 
@@ -141,7 +146,7 @@ def run(job: Job) -> int:
     from usct.reconstruction import Status
 
     config = load_config(job.preset, job.config, job.overrides)
-    prepare_hdf5(job.output, job.scan, job.config, job.truth)
+    prepare_hdf5(job.output, job.scan, job.config, job.truth, job.start)
     prepare_output(job.figure)
     scan = load_scan(job.scan)
     truth = scan.truth if job.truth is None else load_truth(job.truth)
@@ -149,6 +154,8 @@ def run(job: Job) -> int:
     with Narrator(job.quiet) as narrator:
         # The truth is for scoring: what makes the image never sees it.
         blind = dataclasses.replace(scan, truth=None)
+        if job.start is not None:
+            blind = dataclasses.replace(blind, start=load_start(job.start))
         result = api.reconstruct(
             blind, config, on_iterate=narrator.iterate, checkpoint=job.checkpoint, resume=job.resume
         )
@@ -181,6 +188,8 @@ def draw_and_score(result: "Reconstruction", truth: "Medium | None", job: Job) -
 def signed(result: "Reconstruction", job: Job) -> "Reconstruction":
     """The result with its input's name and checksum in the provenance."""
     facts = {"scan": job.scan.name, "scan_sha256": sha256(job.scan)}
+    if job.start is not None:
+        facts |= {"start": job.start.name, "start_sha256": sha256(job.start)}
     return dataclasses.replace(result, provenance={**result.provenance, **facts})
 
 

@@ -99,6 +99,26 @@ def load_result(path: Path) -> "Reconstruction":
     return thing
 
 
+def load_start(path: Path) -> "Medium":
+    """Read a model to start from: a phantom or map, or the image of a result.
+
+    Raises:
+        InputError: If the file cannot be read or holds no model in two dimensions.
+    """
+    from usct import io
+    from usct.phantom import Phantom
+    from usct.reconstruction import Reconstruction
+
+    thing = io.load(path)
+    if not isinstance(thing, Phantom | Reconstruction):
+        raise InputError(
+            f"{path}: this is a {_kind(thing)}; give a model, such as 'usct start skull' writes."
+        )
+    if thing.medium.grid.n_dims != 2:
+        raise InputError(f"{path}: the start model is three-dimensional; give a two-dimensional slice of it.")
+    return thing.medium
+
+
 def load_truth(path: Path) -> "Medium":
     """Read the true medium from a phantom, or from a scan that carries it.
 

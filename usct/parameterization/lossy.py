@@ -82,6 +82,12 @@ class Lossy(Parameterization):
         """Boolean map of the cells of a grid that the map that is sought can change."""
         return self.part.free_cells(grid)
 
+    def hold(self, freedom: torch.Tensor) -> None:
+        """See Parameterization; for both maps."""
+        super().hold(freedom)
+        self.speed.hold(freedom)
+        self.loss.hold(freedom)
+
     def constrain(self) -> None:
         """Bring both maps back inside their bounds."""
         self.speed.constrain()

@@ -74,7 +74,8 @@ def register_landmarks(moving: np.ndarray, fixed: np.ndarray) -> Rigid:
 def register_surface(surface: np.ndarray, points: np.ndarray, first: Rigid | None = None) -> Rigid:
     """The rigid motion that brings a surface to points measured on it, by least squares of radial distances.
 
-    A head's outline has one radius in every direction. Heads are nearly round, so the angle is found only from a first guess within some 20 degrees.
+    A head's outline has one radius in every direction. Heads are nearly round, so the angle is found only from a
+    first guess within some 20 degrees.
 
     Args:
         surface: Points of the outline, shape (m, 2) [m].

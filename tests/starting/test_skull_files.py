@@ -1,0 +1,112 @@
+"""From a CT series in files to an image through the skull, by commands."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import torch
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+from tests.starting.test_skull import head_ct
+from usct import api, cli, io, phantom
+from usct.acquisition import Acquisition, Spectra, TransducerArray
+from usct.phantom import Phantom
+from usct.reconstruction import Reconstruction
+
+
+def usct(*words: object) -> int:
+    """Exit code of a command."""
+    with pytest.raises(SystemExit) as end:
+        cli.main([str(word) for word in words])
+    return int(end.value.code or 0)
+
+
+def write_series(folder: Path, heights_mm: list[float]) -> Path:
+    """The head's slice at some heights, as a scanner writes it."""
+    ct = head_ct()
+    folder.mkdir()
+    for number, height in enumerate(heights_mm):
+        image = Dataset()
+        image.file_meta = FileMetaDataset()
+        image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = CTImageStorage
+        image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        image.SeriesInstanceUID, image.Modality = "1.2.3", "CT"
+        image.Rows, image.Columns = ct.values.shape
+        image.BitsAllocated = image.BitsStored = 16
+        image.HighBit, image.PixelRepresentation, image.SamplesPerPixel = 15, 0, 1
+        image.PhotometricInterpretation = "MONOCHROME2"
+        image.PixelSpacing = [1.5, 1.5]
+        image.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+        image.ImagePositionPatient = [-90, -90, height]
+        image.RescaleSlope, image.RescaleIntercept = 1, -1024
+        image.PixelData = (ct.values + 1024).astype("<u2").tobytes()
+        pydicom.dcmwrite(folder / f"{number}.dcm", image, enforce_file_format=True)
+    return folder
+
+
+def test_ct_series_becomes_a_start_model_in_the_ring(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    series, start = write_series(tmp_path / "ct", [4.0, 0.0, 2.0]), tmp_path / "start.h5"
+    marks = tmp_path / "marks.csv"
+    marks.write_text("y_ct,x_ct,y_ring,x_ring\n-80,0,-75,3\n80,0,85,3\n0,62,5,65\n", encoding="utf-8")
+    made = usct("start", "skull", "--ct", series, "-o", start, "--landmarks", marks, "--spacing-mm", 1)
+    said = capsys.readouterr().out
+    assert made == 0
+    assert "0.00 mm" in said and "3 landmarks" in said and "kplan" in said
+    model = io.load(start)
+    assert isinstance(model, Phantom)
+    skull = (model.labels == model.tissues.index("skull")).numpy()
+    middle = model.medium.grid.points().numpy()[skull].mean(axis=0)
+    np.testing.assert_allclose(middle, [5e-3, 3e-3], atol=1e-3)
+    speed = model.medium.sound_speed.numpy()
+    assert 2000 < speed[skull].mean() < 2700
+    assert model.medium.density is not None and model.medium.attenuation is not None
+
+
+def test_wrong_inputs_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    series, start = write_series(tmp_path / "ct", [0.0, 2.0]), tmp_path / "start.h5"
+    bad = tmp_path / "bad.csv"
+    bad.write_text("1,2\n3,x\n", encoding="utf-8")
+    for words, expected in (
+        (["--height-mm", 9], "--height-mm: height 9 mm"),
+        (["--mapping", "nobody"], "no mapping 'nobody'"),
+        (["--landmarks", bad], "bad.csv"),
+    ):
+        assert usct("start", "skull", "--ct", series, "-o", start, *words) == 2
+        said = capsys.readouterr().err
+        assert expected in said and said.count("\n") == 1
+    assert not start.exists()
+
+
+def test_reconstruction_takes_the_start_and_keeps_held_bone(tmp_path: Path) -> None:
+    head = phantom.make("two_disks", spacing=2e-3)
+    array = TransducerArray.ring(24, 0.11)
+    scan = api.simulate(head, array, [40e3, 60e3], snr_db=None)
+    assert isinstance(scan.data, Spectra) and isinstance(scan, Acquisition)
+    series, start = write_series(tmp_path / "ct", [0.0]), tmp_path / "start.h5"
+    assert usct("start", "skull", "--ct", series, "-o", start) == 0
+    io.save(scan, tmp_path / "scan.h5")
+    words = ["reconstruct", tmp_path / "scan.h5", "--start", start, "-o", tmp_path / "result.h5", "-q"]
+    settings = {
+        "start.bone_freedom": 0,
+        "schedule.frequencies_mhz": [0.04, 0.06],
+        "schedule.iterations": 1,
+        "bounds.sound_speed": [1350, 3600],
+    }
+    for key, value in settings.items():
+        words += ["--set", f"{key}={value}"]
+    assert usct(*words, "--preset", "head") == 0
+    result = io.load(tmp_path / "result.h5")
+    assert isinstance(result, Reconstruction)
+    bone = result.start.sound_speed > 1750
+    change = (result.medium.sound_speed - result.start.sound_speed).abs()
+    assert bool(bone.any()) and float(change[bone].max()) < 1.0
+    assert float(change[~bone].max()) > 5.0
+    assert result.provenance["start"] == "start.h5"
+    assert json.loads(result.provenance["config"])["start"]["bone_freedom"] == 0
+    assert torch.isfinite(result.medium.sound_speed).all()

@@ -1,0 +1,136 @@
+"""The verbs that make start models: start skull."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from usct.cli.files import print_rows
+from usct.cli.making import Output
+from usct.cli.paths import prepare_hdf5
+from usct.errors import InputError
+from usct.units import MILLIMETRE
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from usct.starting.skull.model import CtSlice
+    from usct.starting.skull.registration import Rigid
+
+app = typer.Typer(help="Make a start model, such as a skull from CT.", no_args_is_help=True)
+
+
+@app.callback()
+def start() -> None:
+    """Make a start model for 'usct reconstruct --start'."""
+
+
+@app.command()
+def skull(
+    output: Output,
+    ct: Annotated[Path, typer.Option(help="DICOM series of the head: its folder, or one file.")],
+    height_mm: Annotated[
+        float | None, typer.Option(help="Of the slice above the lowest image in mm; none: the middle.")
+    ] = None,
+    mapping: Annotated[
+        str, typer.Option(help="Published mapping of bone: kplan, aubry2003, marsac2017 or mcdannold2020.")
+    ] = "kplan",
+    landmarks: Annotated[
+        Path | None, typer.Option(help="CSV of rows y_ct,x_ct,y_ring,x_ring in mm; CT from its middle.")
+    ] = None,
+    surface: Annotated[
+        Path | None,
+        typer.Option(help="CSV of points y,x on the scalp in the ring's mm; instead of landmarks."),
+    ] = None,
+    water_sound_speed: Annotated[
+        float, typer.Option(min=1350, max=1600, help="Around the head in m/s.")
+    ] = 1500.0,
+    densest_bone_hu: Annotated[
+        float, typer.Option(min=500, max=6000, help="HU of bone without pores, on this scanner.")
+    ] = 2000.0,
+    radius_mm: Annotated[float, typer.Option(min=20, max=500, help="Half the width of the model.")] = 115.0,
+    spacing_mm: Annotated[float, typer.Option(min=0.1, max=5, help="Size of its cells.")] = 0.5,
+) -> None:
+    """Make a head's start model from CT: skull found, Hounsfield units mapped, placed in the ring.
+
+    Without landmarks or surface the middle of the head is put in the middle of the ring.
+
+    [bold]Example:[/bold]
+
+      usct start skull --ct ct/ --height-mm 60 -o start.h5
+      usct reconstruct scan.h5 --start start.h5 --preset transcranial -o result.h5
+    """
+    from usct import io
+    from usct.grid import Grid
+    from usct.starting.skull.model import skull_start
+
+    prepare_hdf5(output, ct, landmarks, surface)
+    plane = _slice(ct, height_mm)
+    target = Grid.covering(radius_mm * MILLIMETRE, spacing_mm * MILLIMETRE)
+    try:
+        motion, how = _motion(plane, landmarks, surface)
+        made = skull_start(plane, motion, target, mapping, water_sound_speed, densest_bone_hu)
+    except ValueError as error:
+        raise InputError(f"{ct}: {error}.") from None
+    made.provenance["registration"] = how
+    if landmarks is None and surface is None:
+        made.provenance["registration_residual"] = "unknown: nothing was measured in the ring"
+    io.save(made, output)
+    typer.echo(f"Wrote {output}: a head from CT, {len(target.axis(0))} cells each way of {spacing_mm:g} mm")
+    print_rows([(key.replace("_", " ").capitalize(), value) for key, value in made.provenance.items()])
+
+
+def _slice(path: Path, height_mm: float | None) -> "CtSlice":
+    """The slice that is asked for, of the largest series in Hounsfield units."""
+    from usct.io.dicom import read_dicom
+    from usct.starting.skull.model import slice_of
+
+    layers = [layer for layer in read_dicom(path) if layer.unit in ("HU", "[hnsf'U]") and not layer.rgb]
+    if not layers:
+        raise InputError(f"{path}: holds no CT in Hounsfield units; give the folder of a CT series.")
+    layer = max(layers, key=lambda each: each.values.size)
+    volume, spacing = layer.values, layer.spacing
+    if volume.ndim == 2:
+        volume, spacing = volume[None], (1.0, *spacing)
+    middle = 0.5 * spacing[0] * (len(volume) - 1)
+    height = middle if height_mm is None else height_mm * MILLIMETRE
+    try:
+        return slice_of(volume, (spacing[0], spacing[1], spacing[2]), height)
+    except ValueError as error:
+        raise InputError(f"--height-mm: {error}; give one inside.") from None
+
+
+def _motion(plane: "CtSlice", landmarks: Path | None, surface: Path | None) -> tuple["Rigid", str]:
+    """From the CT to the ring, and how it was found."""
+    from usct.starting.skull.model import outline, segment
+    from usct.starting.skull.registration import Rigid, register_landmarks, register_surface
+
+    if landmarks is not None:
+        pairs = _points(landmarks, 4)
+        return register_landmarks(pairs[:, :2], pairs[:, 2:]), f"{len(pairs)} landmarks"
+    rim = outline(segment(plane), plane.grid)
+    if surface is not None:
+        points = _points(surface, 2)
+        return register_surface(rim, points), f"{len(points)} points on the scalp"
+    middle = 0.5 * (rim.min(axis=0) + rim.max(axis=0))
+    return Rigid.translation(-middle), "none: middle of the head put in the middle of the ring"
+
+
+def _points(path: Path, n_columns: int) -> "np.ndarray":
+    """Rows of a CSV file in mm, as metres; a first row of names is passed over."""
+    import numpy as np
+
+    try:
+        lines = [line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        rows = [line.split(",") for line in lines if line]
+        if rows and any(cell.strip().replace("_", "").isalpha() for cell in rows[0]):
+            rows = rows[1:]
+        values = np.array([[float(cell) for cell in row] for row in rows])
+    except (UnicodeDecodeError, ValueError):
+        values = np.empty(0)
+    if values.ndim != 2 or values.shape[1] != n_columns or not np.isfinite(values).all():
+        raise InputError(
+            f"{path}: is not a table of {n_columns} numbers a row; write them in mm with commas."
+        )
+    metres: np.ndarray = values * MILLIMETRE
+    return metres
