@@ -20,7 +20,14 @@ PATIENCE = 600.0
 
 
 class Window:
-    """A napari window that is driven by a program."""
+    """A napari window that is driven by a program.
+
+    Attributes:
+        viewer: napari's.
+        longest_stall: Longest time for which it did not answer [s].
+        longest_work: Longest time that its own thread computed without looking up [s]; what other programs do to
+            the machine is not in it.
+    """
 
     def __init__(self) -> None:
         """Open it, empty."""
@@ -31,7 +38,7 @@ class Window:
         self.viewer = Viewer(title="usct")
         self.viewer.window.resize(*SIZE)
         dress(self.viewer)
-        self.longest_stall = 0.0
+        self.longest_stall = self.longest_work = 0.0
 
     def open(self, path: Path) -> None:
         """Open a file as File > Open does."""
@@ -57,8 +64,10 @@ class Window:
         """
         began = last = time.monotonic()
         while last - began < seconds:
+            spent = time.thread_time()
             QApplication.processEvents()
             self.longest_stall = max(self.longest_stall, time.monotonic() - last)
+            self.longest_work = max(self.longest_work, time.thread_time() - spent)
             if until is not None and until():
                 return
             time.sleep(0.01)

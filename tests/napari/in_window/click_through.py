@@ -45,7 +45,7 @@ assert panel.command.text() == (
 )
 
 # Start, and cancel after the first update; the image grew, the checkpoint is there.
-window.longest_stall = 0.0
+window.longest_stall = window.longest_work = 0.0
 panel.start.click()
 window.wait(until=lambda: len(panel.run.updates()) >= 1)
 panel.pause.click()
@@ -60,7 +60,7 @@ window.wait(0.5)
 done = len(panel.run.updates())
 assert 1 <= done < 8, done
 assert panel.start.text() == "Resume"
-stalls = [window.longest_stall]
+stalls = [(window.longest_stall, window.longest_work)]
 
 # Another panel, as after a restart of the program, finds the run and goes on with it.
 window.close_panel(panel)
@@ -68,19 +68,20 @@ panel = window.panel("Reconstruct")
 panel.form.set_value("schedule.iterations", "4")
 window.wait(0.5)
 assert panel.start.text() == "Resume", panel.start.text()
-window.longest_stall = 0.0
+window.longest_stall = window.longest_work = 0.0
 panel.start.click()
 result = folder / "disc-tailored.h5"
 opened = lambda path: any(getattr(source_of(x), "path", None) == path for x in window.viewer.layers)  # noqa: E731
 window.wait(until=lambda: opened(result) and not any("(live)" in x.name for x in window.viewer.layers))
-stalls.append(window.longest_stall)
+stalls.append((window.longest_stall, window.longest_work))
 updates = panel.run.updates()
 assert len(updates) > done
 assert [update.iteration for update in updates] == list(range(1, len(updates) + 1))
 assert panel.run.state()[0] == "finished"
-# Others use the machine and the graphics are computed in software: half a second is the aim, twice that the limit.
+# Half a second is the aim. Here graphics are computed in software, and others may hold the machine up.
 sys.stdout.write(f"longest stalls {stalls}\n")
-assert max(stalls) < 1.0
+assert max(work for _, work in stalls) < 1.0
+assert max(stall for stall, _ in stalls) < 5.0
 window.close_panel(panel)
 
 # What the data support; a click into the image.
