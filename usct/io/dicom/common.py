@@ -58,7 +58,7 @@ def blank(kind: str, study: Study, series: str, number: int) -> Dataset:
     dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = UID(kind)
     dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     dataset.SpecificCharacterSet = "ISO_IR 192"
-    dataset.PatientName = dataset.PatientID = study.subject
+    dataset.PatientName, dataset.PatientID = "", study.subject
     dataset.PatientBirthDate = dataset.PatientSex = ""
     dataset.PatientIdentityRemoved = "YES"
     dataset.DeidentificationMethod = "No identity was ever written"
@@ -70,12 +70,17 @@ def blank(kind: str, study: Study, series: str, number: int) -> Dataset:
     dataset.Manufacturer, dataset.ManufacturerModelName = MANUFACTURER, MANUFACTURER
     dataset.DeviceSerialNumber, dataset.SoftwareVersions = "0", usct.__version__
     dataset.FrameOfReferenceUID, dataset.PositionReferenceIndicator = study.space, ""
+    add_anatomy(dataset, study)
+    return dataset
+
+
+def add_anatomy(dataset: Dataset, study: Study) -> None:
+    """Say which part of the body an object shows."""
     if study.body_part:
         dataset.BodyPartExamined = study.body_part
     if study.laterality or not study.body_part:
         # Left empty it says that the side is unknown, which must be said of a body part that is unknown too.
         dataset.Laterality = study.laterality
-    return dataset
 
 
 def save(dataset: Dataset, path: Path) -> None:
