@@ -12,6 +12,7 @@ from usct.cli import (
     comparing,
     demonstrating,
     diagnosing,
+    exporting,
     files,
     inverting,
     judging,
@@ -100,6 +101,7 @@ app.command(rich_help_panel=_FILES)(viewing.view)
 app.command(rich_help_panel=_FILES)(files.info)
 app.command(rich_help_panel=_FILES)(files.validate)
 app.command(rich_help_panel=_FILES)(files.convert)
+app.command(rich_help_panel=_FILES)(exporting.export)
 app.command(rich_help_panel=_FILES)(files.sysinfo)
 
 
