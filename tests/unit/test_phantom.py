@@ -266,5 +266,6 @@ def test_every_case_is_complete_and_names_a_phantom():
         assert case.elements >= 8
         assert case.frequencies_mhz == tuple(sorted(case.frequencies_mhz))
         assert case.expected_rmse > 0
+        assert set(filter(None, case.known_tissues.split(", "))) <= set(load_tissues("itrusst").tissues)
     with pytest.raises(InputError, match="choose from"):
         load_case("none")

@@ -22,6 +22,7 @@ class Case:
         simulation_spacing_mm: Spacing of the grid on which the data are simulated.
         start_sound_speed: Uniform sound speed that the reconstruction starts from [m/s].
         expected_rmse: Root-mean-square error within the object to stay below [m/s].
+        known_tissues: Names, with commas, of the tissues that the start has with all their properties, such as a skull.
     """
 
     title: str
@@ -35,6 +36,7 @@ class Case:
     simulation_spacing_mm: float
     start_sound_speed: float
     expected_rmse: float
+    known_tissues: str = ""
 
 
 def case_names() -> tuple[str, ...]:
