@@ -16,7 +16,7 @@ import numpy as np
 from usct.errors import InputError
 from usct.grid import Grid
 from usct.io.atomic import replacing, write_bytes
-from usct.io.dicom.common import Study
+from usct.io.dicom.study import Study
 from usct.io.dicom.writing import write_parametric_map
 from usct.io.quantities import QUANTITIES, Quantity
 

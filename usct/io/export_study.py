@@ -8,9 +8,9 @@ from usct.acquisition import Acquisition
 from usct.diagnosis import Diagnosis
 from usct.errors import InputError
 from usct.grid import Grid
-from usct.io.dicom.common import Study
 from usct.io.dicom.report import write_report
 from usct.io.dicom.ring import write_ring
+from usct.io.dicom.study import Study
 from usct.io.dicom.writing import write_parametric_map, write_picture, write_segmentation
 from usct.io.dispatch import Loaded
 from usct.io.export import picture

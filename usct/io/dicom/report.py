@@ -10,7 +10,7 @@ from pydicom.sr.coding import Code
 
 import usct
 from usct.grid import Grid
-from usct.io.dicom.common import MANUFACTURER, Study
+from usct.io.dicom.study import MANUFACTURER, Study
 from usct.io.dicom.writing import finish, highdicom
 from usct.io.quantities import Quantity
 

@@ -37,8 +37,8 @@ from pydicom.dataset import Dataset
 from usct.acquisition import Acquisition, Spectra, Traces, TransducerArray
 from usct.errors import InputError
 from usct.grid import Grid
-from usct.io.dicom.common import Study, blank, save
 from usct.io.dicom.opening import guarded, is_dicom, open_file
+from usct.io.dicom.study import Study, blank, save
 from usct.io.native_write import array_of
 from usct.medium import Medium
 

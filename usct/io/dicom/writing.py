@@ -13,7 +13,7 @@ from pydicom.sr.coding import Code
 import usct
 from usct.errors import InputError
 from usct.grid import Grid
-from usct.io.dicom.common import MANUFACTURER, Study, add_anatomy, blank, save
+from usct.io.dicom.study import MANUFACTURER, Study, add_anatomy, blank, save
 from usct.io.quantities import Quantity
 
 _DANGLING = ("ReferencedSeriesSequence", "DerivationImageSequence")
