@@ -7,6 +7,7 @@ import numpy as np
 import pydicom
 import pytest
 import torch
+from pydicom import examples
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
@@ -81,6 +82,16 @@ def test_wrong_inputs_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFix
         said = capsys.readouterr().err
         assert expected in said and said.count("\n") == 1
     assert not start.exists()
+
+
+def test_the_ct_that_pydicom_ships_is_read_and_refused_for_what_it_shows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A patch of a chest: its scale and place are read, and no bone in it surrounds a brain.
+    chest = examples.get_path("ct")
+    assert usct("start", "skull", "--ct", chest, "-o", tmp_path / "start.h5") == 2
+    said = capsys.readouterr().err
+    assert "bone" in said and said.count("\n") == 1
 
 
 def test_reconstruction_takes_the_start_and_keeps_held_bone(tmp_path: Path) -> None:
