@@ -10,7 +10,7 @@ import numpy as np
 from usct.acquisition import Acquisition
 from usct.diagnosis import Diagnosis
 from usct.errors import InputError
-from usct.io import hdf5, maps, matlab, native_write, travel_times, waveform_inversion
+from usct.io import hdf5, kwave, maps, matlab, native_write, travel_times, waveform_inversion, zea
 from usct.io.dicom.ring import read_ring
 from usct.io.hdf5 import text
 from usct.io.native_kernels import write_kernels
@@ -22,7 +22,8 @@ from usct.travel_times import TravelTimes
 Loaded = Acquisition | Phantom | Reconstruction | Diagnosis | TravelTimes
 _NAMES = tuple(dict.fromkeys((*waveform_inversion.VARIABLES, *maps.VARIABLES, *travel_times.VARIABLES)))
 _KNOWN = (
-    "give a usct file, a WaveformInversionUST .mat file, travel times, a stride model or a sound-speed map"
+    "give a usct file, a WaveformInversionUST .mat file, travel times, a zea scan, a stride or k-Wave model, or a "
+    "sound-speed map"
 )
 
 
@@ -176,6 +177,10 @@ def _read_hdf5(file: h5py.File, path: Path, is_matlab: bool) -> Contents:
         return Contents(thing, masks, f"usct {text(file, 'format_version', path)} (HDF5)")
     if _is_stride(file):
         return Contents(maps.read_stride(file, path), (), "stride model (HDF5)")
+    if zea.holds_zea(file):
+        return Contents(*zea.read_zea(file, path), "zea (HDF5)")
+    if kwave.holds_kwave(file):
+        return Contents(kwave.read_kwave(file, path), (), "k-Wave input (HDF5)")
     if is_matlab or any(name in file for name in waveform_inversion.DATA_VARIABLES):
         return _read_variables(
             matlab.variables_73(file, path, _NAMES), path, "MATLAB 7.3 (HDF5)", tuple(file)

@@ -11,7 +11,7 @@ import torch
 
 from usct.acquisition import TransducerArray
 from usct.errors import InputError
-from usct.io import hdf5, maps, matlab, native_write, travel_times, waveform_inversion
+from usct.io import hdf5, kwave, maps, matlab, native_write, travel_times, waveform_inversion, zea
 from usct.io.checks import position_faults
 from usct.io.native_read import read_medium
 from usct.medium import Medium
@@ -48,6 +48,8 @@ def _is_ours(file: h5py.File) -> bool:
     if file.attrs.get("format") == native_write.FORMAT:
         return file.attrs.get("kind") in _KINDS
     if any(name in file for name in _SCAN) or ("protocol" in file.attrs and "space/spacing" in file):
+        return True
+    if zea.holds_zea(file) or kwave.holds_kwave(file):
         return True
     placed = any(x in file and y in file for x, y in maps.AXIS_NAMES)
     return any(
