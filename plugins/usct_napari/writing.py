@@ -24,16 +24,49 @@ def write_file(path: str, data: Any, facts: dict[str, Any]) -> list[str]:
         InputError: If the layer belongs to no file of usct.
     """
     from usct import io
-    from usct.errors import InputError
 
     del data
+    io.save(io.load(_source(path, facts).path), path)
+    return [path]
+
+
+def write_map(path: str, data: Any, facts: dict[str, Any]) -> list[str]:
+    """Write the map that an image shows for other programs: NIfTI, OME-Zarr, or a DICOM Parametric Map.
+
+    Args:
+        path: File to write; its ending chooses the format.
+        data: Of the layer; written is the map of its file, in full precision.
+        facts: About the layer.
+
+    Returns:
+        What was written.
+
+    Raises:
+        InputError: If the layer belongs to no file of usct or shows no map, or a library is missing.
+    """
+    from usct import io
+    from usct.errors import InputError
+    from usct.io import export
+    from usct.io.export_study import maps_of
+
+    del data
+    source = _source(path, facts)
+    grid, maps = maps_of(io.load(source.path), source.path)
+    if source.quantity not in maps:
+        raise InputError(f"{path}: this layer is none of the maps {', '.join(maps)}; save one of those.")
+    export.write_map(Path(path), maps[source.quantity], grid, source.quantity)
+    return [path]
+
+
+def _source(path: str, facts: dict[str, Any]) -> Source:
+    from usct.errors import InputError
+
     source = facts.get("metadata", {}).get("usct")
-    if not isinstance(source, Source) or source.kind in ("shown", "live"):
+    if not isinstance(source, Source) or source.kind in ("shown", "live", "dicom"):
         raise InputError(
             f"{path}: this layer comes from no file of usct; save a layer of a scan or a result."
         )
-    io.save(io.load(source.path), path)
-    return [path]
+    return source
 
 
 def write_regions(path: str, data: Any, facts: dict[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 from usct_napari import running, writing
@@ -16,6 +17,7 @@ from tests.diagnosis_cases import make_diagnosis
 from usct import io
 from usct.cli.app import app
 from usct.errors import InputError
+from usct.io.dicom import read_dicom
 
 
 def updates(*progress: tuple[float, float]) -> list[Update]:
@@ -91,6 +93,17 @@ def test_saving_a_layer_saves_its_whole_file(tmp_path):
     with pytest.raises(InputError, match="no file of usct"):
         writing.write_file(str(tmp_path / "other.h5"), None, {"metadata": {}})
     assert not (tmp_path / "other.h5").exists()
+
+
+def test_a_map_is_saved_for_other_programs_in_full(tmp_path):
+    made, path, copy = make_diagnosis(), tmp_path / "kernels.h5", tmp_path / "map.dcm"
+    io.save(made, path)
+    writing.write_map(str(copy), None, {"metadata": {"usct": Source(path, "diagnosis", "sound_speed")}})
+    (layer,) = read_dicom(copy)
+    np.testing.assert_allclose(layer.values, made.sound_speed.numpy(), rtol=1e-6)
+    assert layer.spacing == pytest.approx((made.grid.spacing,) * 2)
+    with pytest.raises(InputError, match="none of the maps"):
+        writing.write_map(str(copy), None, {"metadata": {"usct": Source(path, "diagnosis", "modes")}})
 
 
 def test_regions_are_saved_in_millimetres(tmp_path):
