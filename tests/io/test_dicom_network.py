@@ -1,0 +1,87 @@
+"""Sending to and fetching from a real archive on this machine."""
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import usct.io
+from tests.io.io_helpers import assert_same
+from usct.acquisition import Acquisition
+from usct.errors import InputError
+from usct.io.dicom import Study, write_ring
+
+pytest.importorskip("pynetdicom", reason="pynetdicom (extra dicom) is not installed")
+
+from usct.io.dicom.network import Archive, fetch, send
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def orthanc(tmp_path: Path) -> Iterator[Archive]:
+    program = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin")
+    if program is None:
+        pytest.skip("Orthanc is not installed")
+    port = free_port()
+    settings = {
+        "StorageDirectory": str(tmp_path / "storage"),
+        "IndexDirectory": str(tmp_path / "storage"),
+        "HttpServerEnabled": False,
+        "DicomPort": port,
+        "DicomAlwaysAllowGet": True,
+        "DicomAlwaysAllowStore": True,
+        "UnknownSopClassAccepted": True,
+        "Plugins": [],
+    }
+    (tmp_path / "orthanc.json").write_text(json.dumps(settings))
+    process = subprocess.Popen(
+        [program, str(tmp_path / "orthanc.json")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        else:
+            pytest.skip("Orthanc did not start within 10 s")
+        yield Archive("127.0.0.1", port, "ORTHANC")
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_a_scan_survives_the_archive(orthanc: Archive, scan: Acquisition, tmp_path: Path) -> None:
+    study = Study("S-9")
+    (tmp_path / "out").mkdir()
+    write_ring(scan, tmp_path / "out" / "scan.dcm", study)
+    assert send(tmp_path / "out", orthanc) == 1
+    (fetched,) = fetch(study.uid, tmp_path / "in", orthanc)
+    assert_same(usct.io.load(fetched), scan)
+    with pytest.raises(InputError, match=r"has no study 1\.2\.3"):
+        fetch("1.2.3", tmp_path / "in", orthanc)
+
+
+def test_an_archive_that_is_not_there(scan: Acquisition, tmp_path: Path) -> None:
+    write_ring(scan, tmp_path / "scan.dcm")
+    nowhere = Archive("127.0.0.1", free_port(), timeout=2.0)
+    with pytest.raises(InputError, match="does not answer"):
+        send(tmp_path / "scan.dcm", nowhere)
+
+
+def test_addresses() -> None:
+    assert Archive.of("ORTHANC@localhost:4242") == Archive("localhost", 4242, "ORTHANC")
+    assert Archive.of("pacs.clinic") == Archive("pacs.clinic", 104, "ANY-SCP")
+    for wrong in ("", "A@host:x", "A@:1"):
+        with pytest.raises(InputError, match="names no archive"):
+            Archive.of(wrong)
