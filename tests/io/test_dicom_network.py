@@ -13,6 +13,7 @@ import pytest
 import usct.io
 from tests.io.io_helpers import assert_same
 from usct.acquisition import Acquisition
+from usct.cli.app import main
 from usct.errors import InputError
 from usct.io.dicom import Study, write_ring
 
@@ -66,7 +67,10 @@ def test_a_scan_survives_the_archive(orthanc: Archive, scan: Acquisition, tmp_pa
     (tmp_path / "out").mkdir()
     write_ring(scan, tmp_path / "out" / "scan.dcm", study)
     assert send(tmp_path / "out", orthanc) == 1
-    (fetched,) = fetch(study.uid, tmp_path / "in", orthanc)
+    with pytest.raises(SystemExit) as left:
+        main(["pacs", "fetch", f"ORTHANC@127.0.0.1:{orthanc.port}", study.uid, str(tmp_path / "in")])
+    assert left.value.code == 0
+    (fetched,) = (tmp_path / "in").iterdir()
     assert_same(usct.io.load(fetched), scan)
     with pytest.raises(InputError, match=r"has no study 1\.2\.3"):
         fetch("1.2.3", tmp_path / "in", orthanc)

@@ -7,6 +7,7 @@ import typer
 
 from usct import __version__
 from usct.cli import (
+    archiving,
     batching,
     calibrating,
     comparing,
@@ -102,6 +103,7 @@ app.command(rich_help_panel=_FILES)(files.info)
 app.command(rich_help_panel=_FILES)(files.validate)
 app.command(rich_help_panel=_FILES)(files.convert)
 app.command(rich_help_panel=_FILES)(exporting.export)
+app.add_typer(archiving.pacs, rich_help_panel=_FILES)
 app.command(rich_help_panel=_FILES)(files.sysinfo)
 
 
