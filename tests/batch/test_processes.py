@@ -71,9 +71,12 @@ def test_cancelling_ends_the_workers(tasks):
         pids.append(int(file.read_text()))
         os.kill(os.getpid(), signal.SIGINT)
 
+    # A run in the background may have been started with interrupts ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=interrupt, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
         run_processes(tasks[:1], 1, lambda _: None, jobs.wait_long)
+    signal.signal(signal.SIGINT, before)
     assert not multiprocessing.active_children()
     with pytest.raises(ProcessLookupError):
         os.kill(pids[0], 0)

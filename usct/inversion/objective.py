@@ -11,8 +11,9 @@ from torch.func import functional_call, vjp
 from usct.acquisition import Spectra
 from usct.forward.base import ForwardModel
 from usct.forward.born import LinearizedForward
+from usct.inversion.band import BandData
 from usct.medium import Medium
-from usct.misfit.spectra import LeastSquares, Residual
+from usct.misfit.base import Misfit, Residual
 from usct.parameterization.base import Parameterization
 
 
@@ -127,8 +128,8 @@ class Objective:
     def __init__(
         self,
         models: Sequence[ForwardModel],
-        observed: Spectra,
-        misfit: LeastSquares,
+        observed: Spectra | BandData,
+        misfit: Misfit,
         parameterization: Parameterization,
     ) -> None:
         self.models = tuple(models)
@@ -148,7 +149,7 @@ class Objective:
         """Evaluations that are left of the budget."""
         if self.max_solves is None:
             return sys.maxsize
-        return max(0, self.max_solves - self.n_solves) // len(self.models)
+        return max(0, self.max_solves - self.n_solves) // sum(model.n_frequencies for model in self.models)
 
     def at(self, parameters: torch.Tensor) -> Point:
         """Evaluate the objective and its gradient: one factorisation per frequency."""
@@ -164,7 +165,7 @@ class Objective:
             loss = maps[1] if len(maps) > 1 else None
             medium = Medium(model.grid, maps[0], loss, attenuation_power=power)
             linearized = model.linearize(medium, frequency, self._regions[number])
-            self.n_solves += 1
+            self.n_solves += model.n_frequencies
             residual = self.misfit.residual(
                 linearized.data.cpu(), self.observed.values[number], self.observed.weights[number]
             )
@@ -219,8 +220,8 @@ class Tangent:
     """A function's value and derivative at one point, with products in both directions.
 
     The transposed product is linear in what it is applied to, so its own transpose is the forward product; that
-    needs no second evaluation of the function, which forward differentiation would. It is recorded while the
-    first transposed product is made, whatever that is applied to.
+    needs no second evaluation of the function, which forward differentiation would. Recording it costs as much as
+    a transposed product, so it waits until a forward product is asked for: first-order optimizers never do.
 
     Args:
         function: Of the parameters.
@@ -240,13 +241,9 @@ class Tangent:
     def apply(self, direction: torch.Tensor) -> torch.Tensor:
         """Derivative along a direction."""
         if self._push is None:
-            self.adjoint(torch.zeros_like(self.value))
-        assert self._push is not None
+            _, self._push, *_ = vjp(lambda c: self._pull(c)[0], torch.zeros_like(self.value))
         return self._push(direction)[0].detach()
 
     def adjoint(self, cotangent: torch.Tensor) -> torch.Tensor:
         """Transposed derivative, real part."""
-        if self._push is not None:
-            return self._pull(cotangent)[0].detach()
-        transposed, self._push, *_ = vjp(lambda c: self._pull(c)[0], cotangent.to(self.value))
-        return transposed.detach()
+        return self._pull(cotangent.to(self.value))[0].detach()
