@@ -42,13 +42,17 @@ RIM = 3e-3
 
 @dataclass(frozen=True)
 class Row:
-    """What one reconstruction came to; speeds in m/s."""
+    """What one reconstruction came to; speeds in m/s.
+
+    `uniform` is the error of the best uniform brain: only below it does an image tell anything but a mean.
+    """
 
     seed: int
     skull: str
     freedom: float
     brain_start: float
     brain: float
+    uniform: float
     bone_start: float
     bone: float
     contrast: float
@@ -59,12 +63,14 @@ class Row:
     def __str__(self) -> str:
         return (
             f"{self.seed:4d} {self.skull:6s} {self.freedom:5.2f}  {self.brain_start:6.1f} {self.brain:6.1f} "
-            f"{self.brain / self.brain_start:6.2f}  {self.bone_start:6.0f} {self.bone:6.0f}  "
+            f"{self.brain / self.brain_start:6.2f} {self.uniform:6.1f}  {self.bone_start:6.0f} {self.bone:6.0f}  "
             f"{self.contrast:6.1f} {self.true_contrast:6.1f} {self.mirrored:6.1f}  {self.seconds:5.0f}"
         )
 
 
-HEADING = "seed skull  free   brain start/end/ratio     bone start/end   contrast/true/mirrored  seconds"
+HEADING = (
+    "seed skull  free   brain start/end/ratio/uniform     bone start/end   contrast/true/mirrored  seconds"
+)
 
 
 def scan_of(head: Phantom, n_elements: int, band: tuple[float, float], store: Path, seed: int) -> Acquisition:
@@ -129,7 +135,8 @@ def reconstruct(head: Phantom, scan: Acquisition, skull: str, freedom: float, se
 
     return Row(
         seed, skull, freedom,
-        error(images[0], inner), error(images[1], inner), error(images[0], bone), error(images[1], bone),
+        error(images[0], inner), error(images[1], inner), float(truth[inner].std()),
+        error(images[0], bone), error(images[1], bone),
         contrast(images[1], lesion), contrast(truth, lesion), contrast(images[1], mirrored),
         time.perf_counter() - began,
     )  # fmt: skip
