@@ -112,7 +112,12 @@ def fetch(study: str, folder: Path, archive: Archive) -> tuple[Path, ...]:
     entity.add_requested_context(model)
     for kind in _KINDS:
         entity.add_requested_context(kind, [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian])
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: the folder cannot be made ({error.strerror}); choose another."
+        ) from error
     written: list[Path] = []
 
     def keep(event: Any) -> int:
@@ -122,8 +127,8 @@ def fetch(study: str, folder: Path, archive: Archive) -> tuple[Path, ...]:
         name = uid.UID(str(dataset.SOPInstanceUID))
         if not name.is_valid:
             return 0xC000
+        save(dataset, folder / f"{name}.dcm")
         written.append(folder / f"{name}.dcm")
-        save(dataset, written[-1])
         return _SUCCESS
 
     roles = [net.build_role(kind, scp_role=True) for kind in _KINDS]
