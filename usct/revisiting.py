@@ -21,7 +21,7 @@ from usct.inversion.schedule import Schedule, Stage
 from usct.inversion.state import State
 from usct.inversion.tailoring import ImageDerivative
 from usct.medium import Medium
-from usct.misfit.spectra import LeastSquares
+from usct.misfit.catalogue import misfit_of
 from usct.parameterization.lossy import Lossy, companion
 from usct.reconstruction import Reconstruction
 
@@ -186,7 +186,7 @@ def revisit(
     models = [
         inversion.discretization.model(inversion.array, opening, f, data.damping) for f in stage.frequencies
     ]
-    objective = Objective(models, data, LeastSquares(stage.source_weights), parameterization)
+    objective = Objective(models, data, misfit_of(stage.misfit, stage.source_weights), parameterization)
     point = objective.at(parameterization.vector())
     return inversion.tailored_at(point, stage, 0) if field is None else point
 
@@ -226,7 +226,7 @@ def _stage(
 
 def _of_speed(schedule: Schedule) -> Schedule:
     """The stages that seek the sound speed, which is what the kernels are told of."""
-    return tuple(stage for stage in schedule if stage.unknown == "sound_speed")
+    return tuple(stage for stage in schedule if stage.unknown == "sound_speed" and not stage.is_band)
 
 
 def _arrays(result: Reconstruction, inversion: Inversion) -> Mapping[str, torch.Tensor]:

@@ -18,12 +18,14 @@ class ForwardModel(ABC):
         array: Elements, transmits and receives.
         water_sound_speed: Sound speed around the elements [m/s].
         pml_cells: Thickness of the absorbing layers that it adds around the grid.
+        n_frequencies: How many frequencies one linearisation holds, each for one factorisation.
     """
 
     grid: Grid
     array: TransducerArray
     water_sound_speed: float
     pml_cells: int
+    n_frequencies: int = 1
 
     @abstractmethod
     def __call__(self, medium: Medium, frequencies: torch.Tensor) -> torch.Tensor:

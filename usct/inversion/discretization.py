@@ -43,17 +43,35 @@ class Discretization:
     known: Medium | None = None
 
     def model(
-        self, array: TransducerArray, speeds: tuple[float, float], frequency: float, damping: float
+        self,
+        array: TransducerArray,
+        speeds: tuple[float, float],
+        frequency: float,
+        damping: float,
+        grid_frequency: float | None = None,
     ) -> ForwardModel:
-        """Forward model for one frequency, fitted to the expected and the present sound speeds."""
-        model = self._unaided(array, speeds, frequency, damping)
+        """Forward model for one frequency, fitted to the expected and the present sound speeds.
+
+        Args:
+            array: Elements.
+            speeds: Least and greatest sound speed of the medium [m/s].
+            frequency: [Hz].
+            damping: Of the waves in time [1/s].
+            grid_frequency: The frequency whose grid it has [Hz]; its own without one.
+        """
+        model = self._unaided(array, speeds, frequency, damping, grid_frequency or frequency)
         return model if self.known is None else KnownProperties(model, self.known.resampled(model.grid))
 
     def _unaided(
-        self, array: TransducerArray, speeds: tuple[float, float], frequency: float, damping: float
+        self,
+        array: TransducerArray,
+        speeds: tuple[float, float],
+        frequency: float,
+        damping: float,
+        grid_frequency: float,
     ) -> ForwardModel:
         slowest, fastest = min(self.speed_range[0], speeds[0]), max(self.speed_range[1], speeds[1])
-        spacing = slowest / (frequency * self.points_per_wavelength)
+        spacing = slowest / (grid_frequency * self.points_per_wavelength)
         low, high = (edge.tolist() for edge in (array.positions.amin(dim=0), array.positions.amax(dim=0)))
         margin = ELEMENT_MARGIN_CELLS * spacing
         shape = tuple(math.ceil((b - a + 2 * margin) / spacing) + 1 for a, b in zip(low, high, strict=True))

@@ -9,19 +9,22 @@ import torch
 
 from usct.acquisition import Spectra, TransducerArray
 from usct.grid import Grid
+from usct.inversion.band import Band, BandData
 from usct.inversion.discretization import Discretization
 from usct.inversion.objective import Objective, Point
 from usct.inversion.optimizers import Optimizer, optimizer_for
-from usct.inversion.schedule import Schedule, Stage
+from usct.inversion.schedule import Kernel, Schedule, Stage
 from usct.inversion.state import State
 from usct.inversion.tailoring import expected_envelope, measure
 from usct.medium import Medium
-from usct.misfit.spectra import LeastSquares
+from usct.misfit.catalogue import misfit_of
 from usct.parameterization.base import Parameterization
 from usct.parameterization.catalogue import trained
 from usct.reconstruction import Iterate, Reconstruction, Record, Status
 
 MAX_HALVINGS = 3
+BAND_KERNEL = Kernel(sharpness=0.0, reach=0.35)
+"""Where misfits of bands do not say what each datum is off by, which measured kernels are made from."""
 
 
 class NotFiniteError(ArithmeticError):
@@ -163,8 +166,9 @@ class Inversion:
         if when == "never" or (when == "stage" and iteration > 0):
             return point
         wave, water = self._wavenumber(stage), self.discretization.water_sound_speed
-        if stage.kernel is not None:
-            tailoring = stage.kernel.tailoring(wave, min(stage.cutoff, 1.0))
+        kernel = BAND_KERNEL if stage.is_band and stage.kernel is None else stage.kernel
+        if kernel is not None:
+            tailoring = kernel.tailoring(wave, min(stage.cutoff, 1.0))
         else:
             image = self._medium().sound_speed.cpu()
             # Held cells stand for known ones, such as bone, which departs most and is expected to change least.
@@ -182,7 +186,7 @@ class Inversion:
         return point.again()
 
     def _wavenumber(self, stage: Stage) -> float:
-        return 2 * math.pi * max(stage.frequencies) / self.discretization.water_sound_speed
+        return 2 * math.pi * stage.detail_frequency / self.discretization.water_sound_speed
 
     def _update(self, objective: Objective, optimizer: Optimizer, stage: Stage, point: Point) -> Point:
         """One step, halved while it raises the objective; without a better point the old one stays.
@@ -211,8 +215,12 @@ class Inversion:
     def _objective(self, stage: Stage, observed: Spectra, speeds: tuple[float, float]) -> Objective:
         self.parameterization.seek(stage.unknown)
         data = observed.at(torch.tensor(stage.frequencies, dtype=torch.float64))
+        misfit = misfit_of(stage.misfit, stage.source_weights)
+        if stage.is_band:
+            band = Band.of(self.discretization, self.array, speeds, stage.frequencies, data.damping)
+            return Objective([band], BandData.of(data), misfit, self.parameterization)
         models = [self.discretization.model(self.array, speeds, f, data.damping) for f in stage.frequencies]
-        return Objective(models, data, LeastSquares(stage.source_weights), self.parameterization)
+        return Objective(models, data, misfit, self.parameterization)
 
     def _iterate(self, state: State) -> Iterate:
         done = sum(s.work * s.n_iterations for s in self.schedule[: state.stage])

@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 
+from usct.misfit.catalogue import BAND_NAMES, MisfitName
 from usct.misfit.spectra import SourceWeights
 from usct.parameterization.base import Unknown
 from usct.parameterization.spectrum import RadialSpectrum, Tailoring, ring_symbol, tailored_spectrum
@@ -58,6 +59,7 @@ class Stage:
         tolerance: The stage ends when an update lowers the objective by less than this share [1].
         source_weights: Which unknown weights the misfit fits.
         unknown: Which map is sought; the other holds.
+        misfit: How data are compared.
     """
 
     frequencies: tuple[float, ...]
@@ -71,6 +73,7 @@ class Stage:
     max_solves: int | None = None
     kernel: Kernel | None = None
     unknown: Unknown = "sound_speed"
+    misfit: MisfitName = "least-squares"
 
     def __post_init__(self) -> None:
         """Refuse stages that cannot run."""
@@ -85,7 +88,23 @@ class Stage:
     def name(self) -> str:
         """Name for people."""
         frequencies = " + ".join(f"{f / 1e3:.4g}" for f in self.frequencies) + " kHz"
-        return frequencies if self.unknown == "sound_speed" else f"{frequencies}, {self.unknown}"
+        means: list[str] = [self.misfit] if self.misfit != "least-squares" else []
+        means += [self.unknown] if self.unknown != "sound_speed" else []
+        return ", ".join([frequencies, *means])
+
+    @property
+    def is_band(self) -> bool:
+        """Whether its misfit compares all of its frequencies together."""
+        return self.misfit in BAND_NAMES
+
+    @property
+    def detail_frequency(self) -> float:
+        """Frequency of waves that show as much detail as the misfit can [Hz].
+
+        Misfits of bands see when energy comes, which tells as much as waves at the bandwidth do.
+        """
+        highest = max(self.frequencies)
+        return highest - min(self.frequencies) if self.is_band else highest
 
     @property
     def work(self) -> float:
@@ -157,6 +176,50 @@ def continuation(
     return (replace(stages[0], source_weights="transmit"), *later)
 
 
+def with_misfits(schedule: Schedule, names: tuple[MisfitName, ...]) -> Schedule:
+    """The schedule with other misfits, the first for its first stage and so on; the last holds for all the rest.
+
+    A misfit of bands makes a stage of its own, of all frequencies that lie evenly above the lowest. If the last is
+    one, there are no other stages.
+
+    Args:
+        schedule: For the sound speed, one frequency for each stage.
+        names: Of the misfits.
+
+    Raises:
+        ValueError: If a band has fewer than three frequencies.
+    """
+    rest, stages = list(schedule), []
+    for number, name in enumerate(names):
+        last = number + 1 == len(names)
+        if name in BAND_NAMES:
+            band = _evenly_spaced(tuple(stage.frequencies[0] for stage in schedule))
+            stages.append(replace(schedule[0], frequencies=band, misfit=name, n_iterations=6))
+        else:
+            count = len(rest) if last else 1
+            stages += [replace(stage, misfit=name) for stage in rest[:count]]
+            del rest[:count]
+    return tuple(stages)
+
+
+def _evenly_spaced(frequencies: tuple[float, ...]) -> tuple[float, ...]:
+    """The longest row of frequencies [Hz] that are evenly spaced to one part in a hundred of the step."""
+    have = sorted(set(frequencies))
+    best: tuple[float, ...] = ()
+    for number, lowest in enumerate(have):
+        for second in have[number + 1 :]:
+            row, step = [lowest, second], second - lowest
+            row += [
+                f for f in have if f > second and abs((f - lowest) / step - round((f - lowest) / step)) < 1e-2
+            ]
+            whole = [n for n, f in enumerate(row) if round((f - lowest) / step) == n]
+            best = max(best, tuple(row[: len(whole)]), key=len)
+    if len(best) < 3:
+        have_khz = ", ".join(f"{f / 1e3:g}" for f in have)
+        raise ValueError(f"needs three evenly spaced frequencies or more, but the run has {have_khz} kHz")
+    return best
+
+
 def with_attenuation(schedule: Schedule) -> Schedule:
     """The schedule for sound speed, the attenuation sought at each frequency after it, and sound speed once more.
 
@@ -174,5 +237,7 @@ def with_attenuation(schedule: Schedule) -> Schedule:
             cutoff = ATTENUATION_CUTOFF * stage.cutoff
             # Amplitudes hold less detail: the first frequency tells most of it, the others little each.
             count = 1 if any(s.unknown == unknown for s in stages) else 2
-            stages.append(replace(stage, n_iterations=count, cutoff=cutoff, unknown=unknown))
+            stages.append(
+                replace(stage, n_iterations=count, cutoff=cutoff, unknown=unknown, misfit="least-squares")
+            )
     return (*stages, replace(schedule[-1], n_iterations=1))

@@ -77,8 +77,8 @@ class BandMisfit(Misfit):
                 values = pulses(values, observed, weight) * values
             return self.compare(values, observed)
 
-        value, pull = vjp(difference, predicted)
-        _, push = vjp(lambda cotangent: pull(cotangent)[0], torch.zeros_like(value))
+        value, pull, *_ = vjp(difference, predicted)
+        _, push, *_ = vjp(lambda cotangent: pull(cotangent)[0], torch.zeros_like(value))
         weight = weight / (weight * self.reference(observed).abs().square()).sum()
         total = 0.5 * float((weight * value.abs().square()).sum())
         one = torch.ones(predicted.shape[1], 1, dtype=predicted.dtype)
@@ -88,6 +88,7 @@ class BandMisfit(Misfit):
             weight,
             one,
             predicted.new_ones(1, predicted.shape[2]),
+            predicted,
             lambda residual: pull(residual.to(value.dtype))[0].detach(),
             lambda change: push(change.to(predicted.dtype))[0].detach(),
         )

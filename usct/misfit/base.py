@@ -20,6 +20,7 @@ class Residual(ABC):
         weights: Weights over the data's energy, shape (tx, rx).
         source: Weight of each transmit, shape (tx, 1).
         receive: Weight of each receive, shape (1, rx) or (tx, rx).
+        predicted: Prediction for unit sources, times the receives' weights, shape (..., tx, rx).
     """
 
     value: float
@@ -27,6 +28,7 @@ class Residual(ABC):
     weights: torch.Tensor
     source: torch.Tensor
     receive: torch.Tensor
+    predicted: torch.Tensor
 
     @abstractmethod
     def apply(self, change: torch.Tensor) -> torch.Tensor:

@@ -63,4 +63,6 @@ class Phase(Misfit):
         inner = SpectralResidual(
             made.value, made.difference, made.weights, made.source, receive, made.predicted, made.projects
         )
-        return PhaseResidual(made.value, made.difference, made.weights, made.source, receive, inner, phasor)
+        return PhaseResidual(
+            made.value, made.difference, made.weights, made.source, receive, made.predicted, inner, phasor
+        )

@@ -23,11 +23,9 @@ class SpectralResidual(Residual):
     """Predicted minus observed data at one frequency, and how it changes with the prediction.
 
     Attributes:
-        predicted: Prediction for unit sources, times the receives' weights, shape (tx, rx).
         projects: Whether source weights adapt to the prediction.
     """
 
-    predicted: torch.Tensor
     projects: bool
 
     def apply(self, change: torch.Tensor) -> torch.Tensor:
