@@ -9,6 +9,7 @@ from pathlib import Path
 from usct import io
 from usct.errors import InputError
 from usct.io import atomic
+from usct.io.atomic import prepare_folder
 from usct.phantom import Phantom
 from usct.phantom.population import make_member, member_name
 from usct.units import MILLIMETRE
@@ -120,12 +121,7 @@ def _checked(case: CaseFile) -> CaseFile:
 
 def _known(folder: Path, recipe: dict[str, object]) -> dict[str, CaseFile]:
     """The cases that a folder holds of the same population."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{folder}: the folder cannot be made ({error.strerror}); choose another."
-        ) from error
+    prepare_folder(folder)
     if not (folder / MANIFEST).is_file():
         return {}
     there = _read(folder)

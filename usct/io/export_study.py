@@ -8,6 +8,7 @@ from usct.acquisition import Acquisition
 from usct.diagnosis import Diagnosis
 from usct.errors import InputError
 from usct.grid import Grid
+from usct.io.atomic import prepare_folder
 from usct.io.dicom.report import write_report
 from usct.io.dicom.ring import write_ring
 from usct.io.dicom.study import Study
@@ -66,12 +67,7 @@ def write_study(thing: Loaded, folder: Path, study: Study, source: Path) -> tupl
     Raises:
         InputError: If it cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{folder}: the folder cannot be made ({error.strerror}); choose another."
-        ) from error
+    prepare_folder(folder)
     if isinstance(thing, Acquisition):
         return write_ring(thing, folder / "scan.dcm", study)
     grid, maps = maps_of(thing, source)

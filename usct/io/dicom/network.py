@@ -15,6 +15,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 
 from usct.errors import InputError
+from usct.io.atomic import prepare_folder
 from usct.io.dicom.opening import open_all
 from usct.io.dicom.study import save
 
@@ -112,12 +113,7 @@ def fetch(study: str, folder: Path, archive: Archive) -> tuple[Path, ...]:
     entity.add_requested_context(model)
     for kind in _KINDS:
         entity.add_requested_context(kind, [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian])
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{folder}: the folder cannot be made ({error.strerror}); choose another."
-        ) from error
+    prepare_folder(folder)
     written: list[Path] = []
 
     def keep(event: Any) -> int:
