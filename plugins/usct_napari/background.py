@@ -38,7 +38,13 @@ def _wait_at_the_end() -> None:
     """Let work end before the program does: a thread that finds the toolkit gone would take the process down."""
     application = QApplication.instance()
     if application is not None:
-        application.aboutToQuit.connect(lambda: QThreadPool.globalInstance().waitForDone())
+        application.aboutToQuit.connect(_wait)
+
+
+def _wait() -> None:
+    pool = QThreadPool.globalInstance()
+    if pool is not None:
+        pool.waitForDone()
 
 
 def one_by_one(steps: Iterable[Callable[[], object]]) -> None:

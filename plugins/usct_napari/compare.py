@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +82,9 @@ class ComparePanel(QWidget):
         self.listed.itemChanged.connect(lambda _: self._compare())
         self.subtract.clicked.connect(self._add_errors)
         # Layers come and go several at a time, and all of them when the window closes.
-        self._soon = QTimer(self, singleShot=True, interval=150)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(150)
         self._soon.timeout.connect(self._collect)
         for event in (napari_viewer.layers.events.inserted, napari_viewer.layers.events.removed):
             event.connect(self._layers_changed)
@@ -104,11 +107,15 @@ class ComparePanel(QWidget):
         """Images that are ticked; truths first."""
         names = {
             item.data(Qt.ItemDataRole.UserRole)
-            for item in (self.listed.item(n) for n in range(self.listed.count()))
+            for item in self._items()
             if item.checkState() == Qt.CheckState.Checked
         }
         found = [image for images in self._files.values() for image in images if image.name in names]
         return sorted(found, key=lambda image: (image.truth is None, image.result is not None))
+
+    def _items(self) -> list[QListWidgetItem]:
+        found = (self.listed.item(n) for n in range(self.listed.count()))
+        return [item for item in found if item is not None]
 
     def _layers_changed(self, _: object) -> None:
         if not is_closed(self):
@@ -126,9 +133,7 @@ class ComparePanel(QWidget):
         for path in new:
             self._files[path] = []
             self._pending.add(path)
-            in_background(
-                lambda path=path: _images_of(path), lambda found, path=path: self._take(path, found)
-            )
+            in_background(partial(_images_of, path), partial(self._take, path))
 
     def _take(self, path: Path, found: list[Image]) -> None:
         if path in self._files:
@@ -138,9 +143,7 @@ class ComparePanel(QWidget):
             self._list()
 
     def _list(self) -> None:
-        before = {
-            self.listed.item(n).text(): self.listed.item(n).checkState() for n in range(self.listed.count())
-        }
+        before = {item.text(): item.checkState() for item in self._items()}
         self.listed.blockSignals(True)
         self.listed.clear()
         for image in (image for images in self._files.values() for image in images):
@@ -164,19 +167,19 @@ class ComparePanel(QWidget):
             return
         draw_images(self.images, _briefly(images), None if truth is None else truth.medium)
         self._follow_line(images)
-        results = [image for image in images if image.result is not None]
-        if truth is None or not results:
+        results = {image.name: image.result for image in images if image.result is not None}
+        if truth is None or truth.truth is None or not results:
             self.words.setHtml("<i>Tick a truth and a result to see scores.</i>")
             return
         self.status.setText("Scoring…")
         self._asked += 1
-        asked = self._asked
+        asked, true = self._asked, truth.truth
 
         def show(scores: Mapping[str, CaseScores]) -> None:
             if asked == self._asked:
                 self._show_scores(scores)
 
-        in_background(lambda: _scored(results, truth), show, self.status.setText)
+        in_background(lambda: _scored(results, true), show, self.status.setText)
 
     def _show_scores(self, scores: Mapping[str, CaseScores]) -> None:
         self.scores = dict(scores)
@@ -249,10 +252,10 @@ def _images_of(path: Path) -> list[Image]:
     return [] if truth is None else [Image(f"{path.stem}: truth", truth, path, truth=truth)]
 
 
-def _scored(results: list[Image], truth: Image) -> dict[str, CaseScores]:
+def _scored(results: Mapping[str, Reconstruction], truth: Phantom | Medium) -> dict[str, CaseScores]:
     from usct.evaluation.case import evaluate_case
 
-    return {image.name: evaluate_case(image.result, truth.truth) for image in results}
+    return {name: evaluate_case(result, truth) for name, result in results.items()}
 
 
 def _table(scores: Mapping[str, CaseScores]) -> str:

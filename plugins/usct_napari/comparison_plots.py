@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from scipy.ndimage import map_coordinates
 
 from usct.medium import Medium
@@ -66,7 +68,7 @@ def error_window(errors: Sequence[torch.Tensor]) -> float:
     return next((bound for bound in ERROR_WINDOWS if bound >= largest), ERROR_WINDOWS[-1])
 
 
-def _add_bar(plot: Plot, image: object, axes: list, label: str) -> None:
+def _add_bar(plot: Plot, image: ScalarMappable, axes: list[Axes], label: str) -> None:
     bar = plot.figure.colorbar(image, ax=axes, shrink=0.9, pad=0.01, aspect=16)
     bar.set_label(label, color=plot.ink, fontsize=8)
     bar.ax.tick_params(colors=plot.ink, labelsize=7)

@@ -33,6 +33,9 @@ HIDDEN = ("description", "preset")
 _UNITS = {"_mhz": " [MHz]", "_mm": " [mm]", "_us": " [µs]", "_deg": " [°]", "_db_per_cm": " [dB/cm]"}
 
 
+Editor = QCheckBox | QComboBox | QLineEdit
+
+
 class SettingsForm(QWidget):
     """A row for every setting; what differs from the preset is an override.
 
@@ -45,7 +48,7 @@ class SettingsForm(QWidget):
     def __init__(self) -> None:
         """Build all rows from the model."""
         super().__init__()
-        self._editors: dict[str, QWidget] = {}
+        self._editors: dict[str, Editor] = {}
         self._plain: dict[str, str] = {}
         self.preset = QComboBox()
         self.preset.addItems(preset_names())
@@ -58,7 +61,8 @@ class SettingsForm(QWidget):
         for key in FIRST:
             self._add(top, key, fields[key])
         folded = QCollapsible("All settings")
-        folded.layout().setContentsMargins(0, 0, 0, 0)
+        if (inner := folded.layout()) is not None:
+            inner.setContentsMargins(0, 0, 0, 0)
         for section in dict.fromkeys(key.rpartition(".")[0] for key in fields):
             keys = [k for k in fields if k.rpartition(".")[0] == section and k not in (*FIRST, *HIDDEN)]
             if keys:
@@ -159,7 +163,7 @@ def _choices(annotation: Any) -> list[str]:
     return []
 
 
-def _editor(field: FieldInfo) -> QWidget:
+def _editor(field: FieldInfo) -> Editor:
     if field.annotation is bool:
         return QCheckBox()
     choices = _choices(field.annotation)
@@ -194,13 +198,13 @@ def _text(value: Any) -> str:
     return ", ".join(f"{v:g}" for v in value) if isinstance(value, tuple) else str(value)
 
 
-def _get(editor: QWidget) -> str:
+def _get(editor: Editor) -> str:
     if isinstance(editor, QCheckBox):
         return "true" if editor.isChecked() else "false"
     return editor.currentText() if isinstance(editor, QComboBox) else editor.text().strip()
 
 
-def _put(editor: QWidget, text: str) -> None:
+def _put(editor: Editor, text: str) -> None:
     if isinstance(editor, QCheckBox):
         editor.setChecked(text == "true")
     elif isinstance(editor, QComboBox):

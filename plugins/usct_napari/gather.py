@@ -29,13 +29,13 @@ def draw_element(
         plot.say(0, f"element {element} only receives")
         return None
     tx = int(transmit[0])
-    if isinstance(scan, Acquisition) and isinstance(scan.data, Spectra):
+    if isinstance(scan, ScanGlance):
+        values, start, rate = np.asarray(scan.traces[tx]), scan.start_time, scan.sampling_frequency
+    elif isinstance(scan.data, Spectra):
         _draw_levels(plot, scan, scan.data, tx)
         return f"Element {element} sent: levels at every receiver."
-    if isinstance(scan, Acquisition):
-        values, start, rate = scan.data.values[tx].numpy(), scan.data.start_time, scan.data.sampling_frequency
     else:
-        values, start, rate = np.asarray(scan.traces[tx]), scan.start_time, scan.sampling_frequency
+        values, start, rate = scan.data.values[tx].numpy(), scan.data.start_time, scan.data.sampling_frequency
     ax = plot.axes[0]
     loud = float(np.percentile(np.abs(values), 99)) or 1.0
     n_rx, n_samples = values.shape

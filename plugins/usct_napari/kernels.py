@@ -1,6 +1,8 @@
 """The panel about what the data support: spectra, patterns, maps, single places, and sentences."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +130,8 @@ class KernelsPanel(QWidget):
 
     def _diagnose(self) -> None:
         result = self.result.path
+        if result is None:
+            return
         output = result.with_name(f"{result.stem}-kernels.h5")
         words = ["diagnose", str(result), "--scan", str(self.scan.path), "-o", str(output)]
         self.command.start(words, lambda: self._open(output))
@@ -141,6 +145,8 @@ class KernelsPanel(QWidget):
 
     def _compare(self) -> None:
         scan = self.scan.path
+        if scan is None:
+            return
         folder = scan.with_name(f"{scan.stem}-kernels")
         self.command.start(["compare-kernels", str(scan), "-o", str(folder)], lambda: self._overlay(folder))
         self._allow()
@@ -201,7 +207,8 @@ class KernelsPanel(QWidget):
 
     def _show_mode(self, reveal: bool = True) -> None:
         """Put the chosen pattern into its layer."""
-        if self.diagnosis is None:
+        path = self.box.path
+        if self.diagnosis is None or path is None:
             return
         number = self.mode.value()
         kernel = self.diagnosis.data_kernel
@@ -209,7 +216,7 @@ class KernelsPanel(QWidget):
         self.mode_label.setText(f"Pattern {number} ({strength:.3g} %)")
         diagnosis = self.diagnosis
         values = torch.where(diagnosis.region, diagnosis.image_kernel.modes[number - 1], torch.nan)
-        source = Source(self.box.path, "shown", "mode")
+        source = Source(path, "shown", "mode")
         self._put(signed_layer(values, self.diagnosis.grid, "pattern", source, visible=reveal, bound=1.0))
         if reveal:
             self.show_box.setCurrentText("Pattern")
@@ -269,14 +276,17 @@ class KernelsPanel(QWidget):
         self.status.setText(
             f"At ({x:.1f}, {y:.1f}) mm: how one step answers an error, and how wide a point gets."
         )
-        path, steps = self.result.path, []
+        path = self.result.path
+        if path is None:
+            return
+        steps: list[Callable[[], None]] = []
         for name, quantity, values in (
             ("answer at a place", "answer", answer.row),
             ("point spread at a place", "spread", answer.spread),
         ):
             inside = torch.where(answer.region, values, torch.nan)
             made = signed_layer(inside, answer.grid, name, Source(path, "shown", quantity), visible=False)
-            steps.append(lambda made=made: self._put(made))
+            steps.append(partial(self._put, made))
         if VIEWS[self.show_box.currentText()] not in ("answer", "spread"):
             steps.append(lambda: self.show_box.setCurrentText("Point spread at a place"))
         one_by_one([*steps, self._show, lambda: self._draw_place(answer), lambda: self._go_to(y, x)])

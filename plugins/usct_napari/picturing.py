@@ -5,6 +5,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ def _picture_reconstruction(window: Window, scan: Path, picture: Path) -> None:
             window.show_only("sound_speed", "elements")
             window.picture(picture)
         result = scan.with_name(f"{scan.stem}-{name}.h5")
-        window.wait(until=lambda path=result: _is_open(window, path))
+        window.wait(until=partial(_is_open, window, result))
     window.close_panel(panel)
 
 

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from matplotlib.ticker import MaxNLocator
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QFormLayout,
@@ -48,7 +49,8 @@ class ReconstructPanel(QWidget):
         self.output = QLineEdit()
         self.output.setToolTip("File of the result; the run's own files go into a folder beside it.")
         self.complaint, self.status = QLabel(), QLabel("Ready.")
-        self.command = QLineEdit(readOnly=True)
+        self.command = QLineEdit()
+        self.command.setReadOnly(True)
         self.command.setToolTip("The same on the command line.")
         self.start, self.pause, self.cancel = (
             QPushButton("Start"),
@@ -68,7 +70,8 @@ class ReconstructPanel(QWidget):
         self.complaint.setStyleSheet("color: #ff7043")
         top = QFormLayout()
         top.addRow("Scan", self.scan)
-        settings = QScrollArea(widgetResizable=True)
+        settings = QScrollArea()
+        settings.setWidgetResizable(True)
         settings.setFrameShape(QScrollArea.Shape.NoFrame)
         settings.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         settings.setWidget(self.form)
@@ -92,7 +95,7 @@ class ReconstructPanel(QWidget):
         self.output.editingFinished.connect(self._watch)
         self.start.clicked.connect(self.begin)
         self.pause.clicked.connect(self._toggle_pause)
-        self.cancel.clicked.connect(lambda: self.run.cancel())
+        self.cancel.clicked.connect(self._cancel)
         self.timer = QTimer(self)
         self.timer.setInterval(INTERVAL)
         self.timer.timeout.connect(self.refresh)
@@ -104,12 +107,18 @@ class ReconstructPanel(QWidget):
         if job is None:
             return
         self._watch()
-        self.run.start(job)
+        if self.run is not None:
+            self.run.start(job)
         self.refresh()
 
     def _toggle_pause(self) -> None:
-        self.run.pause(not (self.run.folder / "pause").exists())
+        if self.run is not None:
+            self.run.pause(not self.run.is_held)
         self.refresh()
+
+    def _cancel(self) -> None:
+        if self.run is not None:
+            self.run.cancel()
 
     def refresh(self) -> None:
         """Show how the run is now."""
@@ -124,13 +133,13 @@ class ReconstructPanel(QWidget):
         self.start.setEnabled(not busy and self._job() is not None)
         self.start.setText("Resume" if self.run.can_resume and self._job() == self.run.job else "Start")
         self.pause.setEnabled(busy)
-        self.pause.setText("Go on" if (self.run.folder / "pause").exists() else "Pause")
+        self.pause.setText("Go on" if self.run.is_held else "Pause")
         self.cancel.setEnabled(busy)
         self.form.setEnabled(not busy)
         self._show_progress(phase, message, updates)
-        self._show_live(phase)
+        self._show_live(self.run, phase)
         if phase == "finished" and not self._is_open:
-            self._open_result()
+            self._open_result(self.run)
         self._is_open = phase == "finished"
         if self._n_drawn != len(updates):
             self._draw(updates)
@@ -147,11 +156,11 @@ class ReconstructPanel(QWidget):
             message = f"{message}: misfit {updates[-1].objective:.3g}"
         self.status.setText(message + (f", about {_duration(left)} left" if left else "") or "Ready.")
 
-    def _show_live(self, phase: str) -> None:
+    def _show_live(self, run: Run, phase: str) -> None:
         """Put the newest image into its layer."""
-        if phase == "finished" or not self.run.live.exists():
+        if phase == "finished" or not run.live.exists():
             return
-        written = self.run.live.stat().st_mtime
+        written = run.live.stat().st_mtime
         if written == self._live_from:
             return
         from usct import io
@@ -159,29 +168,29 @@ class ReconstructPanel(QWidget):
         from usct.medium import Medium
 
         self._live_from = written
-        arrays, texts = io.load_arrays(self.run.live)
+        arrays, texts = io.load_arrays(run.live)
         place = json.loads(texts["grid"])
         speed = arrays["sound_speed"]
         medium = Medium(Grid(tuple(speed.shape), place["spacing"], tuple(place["origin"])), speed)
-        name = f"{self.run.folder.stem} (live)"
-        data, facts, _ = speed_layer(medium, name, Source(self.run.live, "live", "sound_speed"))
+        name = f"{run.folder.stem} (live)"
+        data, facts, _ = speed_layer(medium, name, Source(run.live, "live", "sound_speed"))
         if name in self.viewer.layers:
             self.viewer.layers[name].data = data
         else:
             self.viewer.add_image(data, **facts)
             frame(self.viewer)
 
-    def _open_result(self) -> None:
+    def _open_result(self, run: Run) -> None:
         """Open the result in place of the image that grew."""
-        name = f"{self.run.folder.stem} (live)"
+        name = f"{run.folder.stem} (live)"
 
         def take_away() -> None:
             if name in self.viewer.layers:
                 self.viewer.layers.remove(name)
 
-        path = Path(self.run.job.output)
-        if path.exists():
-            open_later(self.viewer, path, take_away)
+        job = run.job
+        if job is not None and Path(job.output).exists():
+            open_later(self.viewer, Path(job.output), take_away)
 
     def _draw(self, updates: list[Update]) -> None:
         """Draw how the misfit fell, a colour for each stage."""
@@ -204,7 +213,7 @@ class ReconstructPanel(QWidget):
             ax.legend(
                 loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, handlelength=1.2, columnspacing=1
             )
-            ax.xaxis.get_major_locator().set_params(integer=True)
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         self.plot.refresh()
 
     def _choose(self, path: Path | None) -> None:

@@ -81,6 +81,11 @@ class Run:
         return None if text is None else Job(**json.loads(text))
 
     @property
+    def is_held(self) -> bool:
+        """Whether a pause is wanted."""
+        return (self.folder / "pause").exists()
+
+    @property
     def can_resume(self) -> bool:
         """Whether the run stopped on its way, and can go on."""
         return self.checkpoint.exists() and self.state()[0] in ("cancelled", "failed")

@@ -71,13 +71,14 @@ def _make_head(path: Path) -> None:
 
 def _make_traces(path: Path) -> None:
     from usct import io, phantom
-    from usct.acquisition import TransducerArray
+    from usct.acquisition import Traces, TransducerArray
     from usct.simulating import TraceSettings, simulate_traces
 
     made = phantom.make("disk", spacing=1e-3)
     settings = TraceSettings((1e5, 2.5e5), snr_db=40.0, seed=1)
     store = path.with_suffix(".part")
     scan = simulate_traces(made, TransducerArray.ring(32, 0.1), settings, store)
+    assert isinstance(scan.data, Traces)
     values = scan.data.values.clone()
     values[[5, 20]], values[:, [5, 20]] = 0, 0
     valid = (values != 0).any(dim=-1)

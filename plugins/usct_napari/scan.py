@@ -92,6 +92,8 @@ class ScanPanel(QWidget):
     def check_all(self) -> None:
         """Check every channel, in the background."""
         path, scan = self.box.path, self.scan
+        if path is None:
+            return
         self.check.setEnabled(False)
         self.status.setText("Checking every channel…")
         in_background(lambda: _checked(path, scan), self._judge, self._refused)
@@ -116,6 +118,8 @@ class ScanPanel(QWidget):
 
     def _mark_dead(self, usable: torch.Tensor) -> None:
         """Colour elements of whose channels none can be used."""
+        if self.scan is None:
+            return
         array = self.scan.array
         dead = np.zeros(array.n_elements, dtype=bool)
         for index, good in ((array.transmits, usable.any(dim=1)), (array.receives, usable.any(dim=0))):
@@ -131,11 +135,12 @@ class ScanPanel(QWidget):
         from usct.calibration.quality import mend
 
         path, scan, report = self.box.path, self.scan, self.report
+        if path is None or report is None:
+            return
         output = path.with_name(f"{path.stem}-mended.h5")
 
         def save() -> None:
-            whole = scan if isinstance(scan, Acquisition) else io.load(path)
-            io.save(mend(whole, report), output)
+            io.save(mend(_whole(path, scan), report), output)
 
         in_background(save, lambda _: open_later(self.viewer, output), self._refused)
 
@@ -163,7 +168,9 @@ class ScanPanel(QWidget):
         Args:
             element: Its number.
         """
-        self.element = element
+        path, self.element = self.box.path, element
+        if path is None or self.scan is None:
+            return
         said = draw_element(self.plot, self.scan, element, self.report)
         self.plot.refresh()
         if said:
@@ -185,7 +192,7 @@ class ScanPanel(QWidget):
             border_width=0.0,
             units=("mm", "mm"),
             axis_labels=("y", "x"),
-            metadata={"usct": Source(self.box.path, "shown", "chosen element", has_bar=False)},
+            metadata={"usct": Source(path, "shown", "chosen element", has_bar=False)},
         )
         self.viewer.layers.selection.active = active
 
@@ -202,7 +209,7 @@ def _read(path: Path) -> tuple[Acquisition | ScanGlance, list[tuple[str, str]]]:
 
     seen = glance(path) if path.stat().st_size > LARGE else None
     if seen is None:
-        return io.load(path), io.describe(path)
+        return _whole(path, None), io.describe(path)
     n_tx, n_rx, n_samples = seen.traces.shape
     return seen, [
         ("file", str(path)),
@@ -214,9 +221,20 @@ def _read(path: Path) -> tuple[Acquisition | ScanGlance, list[tuple[str, str]]]:
 
 
 def _checked(path: Path, scan: Acquisition | ScanGlance | None) -> QualityReport:
-    from usct import check, io
+    from usct.calibration.checking import check
 
-    return check(scan if isinstance(scan, Acquisition) else io.load(path))
+    return check(_whole(path, scan))
+
+
+def _whole(path: Path, scan: Acquisition | ScanGlance | None) -> Acquisition:
+    """A scan with all its values, read if need be."""
+    from usct import io
+    from usct.errors import InputError
+
+    thing = scan if isinstance(scan, Acquisition) else io.load(path)
+    if not isinstance(thing, Acquisition):
+        raise InputError(f"{path}: this is no scan any more; open it again.")
+    return thing
 
 
 def _table(rows: list[tuple[str, str]]) -> str:
