@@ -33,10 +33,14 @@ def _layer(layer: DicomLayer, path: Path) -> LayerData:
         "translate": tuple(start / MILLIMETRE for start in layer.origin),
         "units": ("mm",) * n_axes,
         "axis_labels": ("z", "y", "x")[-n_axes:],
-        "metadata": {"usct": Source(path, "dicom", layer.kind, has_bar=layer.kind == "map")},
+        "metadata": {
+            "usct": Source(path, "dicom", layer.kind, has_bar=layer.kind == "map", space=layer.space)
+        },
     }
     if layer.kind == "labels":
-        return layer.values.astype(np.int32), facts | {"opacity": 0.6}, "labels"
+        named_segments = ((0, "outside"), *layer.segments)
+        features = {"index": [n for n, _ in named_segments], "segment": [name for _, name in named_segments]}
+        return layer.values.astype(np.int32), facts | {"opacity": 0.6, "features": features}, "labels"
     if layer.rgb:
         return layer.values, facts | {"rgb": True}, "image"
     colours = "inferno" if layer.kind == "map" else "gray"

@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from usct.io.dicom.layers import Space
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -16,12 +19,14 @@ class Source:
         kind: Of the file: scan, travel times, phantom, result or diagnosis.
         quantity: What the layer shows.
         has_bar: Whether a colour bar belongs to it.
+        space: The patient's coordinates, of what comes from DICOM images.
     """
 
     path: Path
     kind: str
     quantity: str
     has_bar: bool = True
+    space: "Space | None" = None
 
 
 def source_of(layer: object) -> Source | None:

@@ -1,12 +1,17 @@
 """Saving what napari shows, in the files that hold all of it."""
 
 import csv
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from usct_napari.sourcing import Source
+from usct.io.dicom.layers import Space
+from usct.units import MILLIMETRE
+from usct_napari.sourcing import Source, source_of
 
 
 def write_file(path: str, data: Any, facts: dict[str, Any]) -> list[str]:
@@ -56,6 +61,77 @@ def write_map(path: str, data: Any, facts: dict[str, Any]) -> list[str]:
         raise InputError(f"{path}: this layer is none of the maps {', '.join(maps)}; save one of those.")
     export.write_map(Path(path), maps[source.quantity], grid, source.quantity)
     return [path]
+
+
+def write_labels(path: str, data: Any, facts: dict[str, Any]) -> list[str]:
+    """Write labels, read or drawn, as a DICOM Segmentation with a segment for each number that is used.
+
+    Segments keep the names that the layer's features give them. Labels drawn over DICOM images lie in the patient's
+    coordinates of those.
+
+    Args:
+        path: File to write.
+        data: Whole numbers, shape (y, x) or (z, y, x); 0 is outside.
+        facts: About the layer.
+
+    Returns:
+        What was written.
+
+    Raises:
+        InputError: If nothing is labelled, the layer is turned or sheared, or highdicom is missing.
+    """
+    from usct.errors import InputError
+    from usct.io.dicom.placing import Lattice
+    from usct.io.dicom.study import Study
+    from usct.io.dicom.writing import write_segmentation
+
+    labels = np.asarray(data)
+    if labels.ndim not in (2, 3) or not _is_upright(facts, labels.ndim):
+        raise InputError(f"{path}: the labels must have two or three axes, neither turned nor sheared.")
+    used = [int(n) for n in np.unique(labels) if n != 0]
+    source = facts.get("metadata", {}).get("usct")
+    by_hand = not isinstance(source, Source)
+    space = _space_shown() if by_hand else source.space
+    steps, start = (
+        tuple(float(v) * MILLIMETRE for v in np.broadcast_to(facts.get(key, plain), labels.ndim))
+        for key, plain in (("scale", 1.0), ("translate", 0.0))
+    )
+    lattice, study = Lattice(steps, start, space or Space()), Study()
+    if space is not None:
+        study = replace(study, space=space.uid)
+    names = _names(facts.get("features"), used)
+    # Numbers of segments run without a gap.
+    numbered = np.searchsorted([0, *used], labels) if min(used, default=1) > 0 else labels
+    write_segmentation(numbered, names, lattice, Path(path), study, by_hand=by_hand)
+    return [path]
+
+
+def _is_upright(facts: dict[str, Any], n_axes: int) -> bool:
+    """Whether a layer is only scaled and shifted."""
+    turned = np.allclose(facts.get("rotate", np.eye(n_axes)), np.eye(n_axes))
+    moved = np.allclose(facts.get("affine", np.eye(n_axes + 1)), np.eye(n_axes + 1))
+    return turned and moved and not np.any(facts.get("shear", 0.0))
+
+
+def _space_shown() -> Space | None:
+    """The patient's coordinates of the topmost visible layer that has them."""
+    if "napari" not in sys.modules:
+        return None
+    import napari
+
+    viewer = napari.current_viewer()
+    layers = reversed(viewer.layers) if viewer is not None else ()
+    sources = (source_of(layer) for layer in layers if layer.visible)
+    return next((s.space for s in sources if s is not None and s.space is not None), None)
+
+
+def _names(features: Any, numbers: Sequence[int]) -> list[str]:
+    """Names of labels: the first column of words beside the column `index`, or the number."""
+    table = {} if features is None else {str(key): list(features[key]) for key in features}
+    words = next((c for c in table.values() if c and all(isinstance(v, str) for v in c)), [])
+    index = table.get("index", range(len(words)))
+    known = dict(zip(map(int, index), words, strict=False))
+    return [known.get(number) or f"label {number}" for number in numbers]
 
 
 def _source(path: str, facts: dict[str, Any]) -> Source:

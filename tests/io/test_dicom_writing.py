@@ -11,6 +11,8 @@ import pytest
 from usct.errors import InputError
 from usct.grid import Grid
 from usct.io.dicom import Study, read_dicom
+from usct.io.dicom.layers import Space
+from usct.io.dicom.placing import Lattice
 from usct.io.quantities import QUANTITIES
 
 pytest.importorskip("highdicom", reason="highdicom (extra dicom) is not installed")
@@ -33,10 +35,13 @@ def maps(n_dims: int) -> tuple[Grid, np.ndarray, np.ndarray]:
 def write_all(folder: Path, n_dims: int, study: Study) -> list[Path]:
     grid, values, labels = maps(n_dims)
     quantity = QUANTITIES["sound_speed"]
-    files = [folder / f"{name}.dcm" for name in ("map", "labels", "report", "picture", "grey")]
+    files = [folder / f"{name}.dcm" for name in ("map", "labels", "report", "picture", "grey", "drawn")]
     image = write_parametric_map(values, grid, quantity, files[0], study)
     labelled = write_segmentation(labels, NAMES, grid, files[1], study, image)
     write_report(values, labels, NAMES, grid, quantity, files[2], study, image, labelled)
+    turned = Space(((0.0, 1.0, 0.0), (0.0, 0.0, -1.0), (-1.0, 0.0, 0.0)), study.space)
+    lattice = Lattice((2e-3, 1e-3, 0.5e-3)[-n_dims:], grid.origin, turned)
+    write_segmentation(labels, NAMES, lattice, files[5], study, by_hand=True)
     write_picture(np.full((5, 7, 3), 9, np.uint8), files[3], study)
     write_picture(np.full((5, 7), 9, np.uint8), files[4], study)
     return files

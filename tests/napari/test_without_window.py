@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pydicom
 import pytest
 from typer.testing import CliRunner
 from usct_napari import running, writing
@@ -18,6 +19,7 @@ from usct import io
 from usct.cli.app import app
 from usct.errors import InputError
 from usct.io.dicom import read_dicom
+from usct.io.dicom.layers import Space
 
 
 def updates(*progress: tuple[float, float]) -> list[Update]:
@@ -114,6 +116,41 @@ def test_regions_are_saved_in_millimetres(tmp_path):
     lines = path.read_text().splitlines()
     assert lines[:3] == ["region,kind,y [mm],x [mm]", "0,line,-10,10", "0,line,-9.5,11"]
     assert lines[-1] == "1,rectangle,-8,10"
+
+
+def test_drawn_labels_are_saved_with_their_names_in_millimetres(tmp_path):
+    path, labels = tmp_path / "drawn.dcm", np.zeros((2, 4, 5), int)
+    labels[0, 1:3, 1:4], labels[1, 2, 2] = 7, 300
+    features = {"index": [0, 7], "name": ["nothing", "lesion"]}
+    facts = {"scale": (2.0, 0.5, 0.5), "translate": (-3.0, 10.0, 20.0), "metadata": {}, "features": features}
+    assert writing.write_labels(str(path), labels, facts) == [str(path)]
+    (layer,) = read_dicom(path)
+    np.testing.assert_array_equal(layer.values, np.searchsorted([0, 7, 300], labels))
+    assert layer.segments == ((1, "lesion"), (2, "label 300"))
+    assert layer.spacing == pytest.approx((2e-3, 0.5e-3, 0.5e-3))
+    assert layer.origin == pytest.approx((-3e-3, 10e-3, 20e-3))
+    with pytest.raises(InputError, match="neither turned nor sheared"):
+        writing.write_labels(str(tmp_path / "no.dcm"), labels, facts | {"shear": (0.1, 0, 0)})
+    with pytest.raises(InputError, match="nothing is labelled"):
+        writing.write_labels(str(tmp_path / "no.dcm"), 0 * labels, facts)
+    assert not (tmp_path / "no.dcm").exists()
+
+
+def test_labels_of_an_image_stay_in_the_coordinates_of_the_patient(tmp_path):
+    tilted = ((0.0, 1.0, 0.0), (0.0, 0.0, -1.0), (-1.0, 0.0, 0.0))
+    source = Source(tmp_path, "dicom", "labels", space=Space(tilted, "1.2.3", depth=5e-3))
+    facts = {"scale": (0.5, 0.5), "translate": (10.0, 20.0), "metadata": {"usct": source}}
+    writing.write_labels(str(tmp_path / "plane.dcm"), np.eye(4, dtype=int), facts)
+    (layer,) = read_dicom(tmp_path / "plane.dcm")
+    assert layer.space.uid == "1.2.3"
+    assert layer.space.axes == tilted
+    assert layer.space.depth == pytest.approx(5e-3)
+    assert layer.origin == pytest.approx((10e-3, 20e-3))
+    made = pydicom.dcmread(tmp_path / "plane.dcm")
+    position = made.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0].ImagePositionPatient
+    # x' = 20 along (0, 1, 0), y' = 10 along (0, 0, -1), depth 5 along (-1, 0, 0).
+    assert list(position) == pytest.approx([-5, 20, -10])
+    assert made.PatientIdentityRemoved == "YES"
 
 
 def test_view_says_what_is_missing(monkeypatch):

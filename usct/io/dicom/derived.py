@@ -1,5 +1,6 @@
 """Parametric Maps and Segmentations as layers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from pydicom.dataset import Dataset
 from usct.errors import InputError
 from usct.io.dicom.layers import DicomLayer
 from usct.io.dicom.opening import pixels
-from usct.io.dicom.placing import group, plane, stack
+from usct.io.dicom.placing import group, plane, space_of, stack
 
 
 def group_or_self(dataset: Dataset, frame: int, name: str) -> Dataset:
@@ -41,7 +42,9 @@ def map_layers(dataset: Dataset, path: Path) -> list[DicomLayer]:
     units = mapping.get("MeasurementUnitsCodeSequence")
     unit = str(units[0].get("CodeValue", "")) if units else ""
     name = str(mapping.get("LUTExplanation") or dataset.get("SeriesDescription") or "map").strip()
-    return [_layer(name, "map", volume, spacing, origin, unit)]
+    return [
+        flattened(DicomLayer(name, "map", volume, spacing, origin, unit, space=space_of(dataset, planes)))
+    ]
 
 
 def label_layers(dataset: Dataset, path: Path) -> list[DicomLayer]:
@@ -66,20 +69,19 @@ def label_layers(dataset: Dataset, path: Path) -> list[DicomLayer]:
         number = int(identity.ReferencedSegmentNumber) if identity is not None else 1
         inside = np.where(values[frame] >= threshold, number, 0)
         labels[level] = np.maximum(labels[level], inside)
-    segments = dataset.get("SegmentSequence") or ()
-    names = ", ".join(str(segment.get("SegmentLabel", "")) for segment in segments)
-    return [_layer(names or "segmentation", "labels", labels, spacing, origin, "")]
+    segments = tuple(
+        (int(segment.get("SegmentNumber", 0)), str(segment.get("SegmentLabel", "")))
+        for segment in dataset.get("SegmentSequence") or ()
+    )
+    name = ", ".join(label for _, label in segments) or "segmentation"
+    space = space_of(dataset, planes)
+    return [flattened(DicomLayer(name, "labels", labels, spacing, origin, space=space, segments=segments))]
 
 
-def _layer(
-    name: str,
-    kind: str,
-    volume: np.ndarray,
-    spacing: tuple[float, ...],
-    origin: tuple[float, ...],
-    unit: str,
-) -> DicomLayer:
+def flattened(volume: DicomLayer) -> DicomLayer:
     """A volume, or a plane where there is but one slice."""
-    if len(volume) == 1:
-        volume, spacing, origin = volume[0], spacing[1:], origin[1:]
-    return DicomLayer(name, "map" if kind == "map" else "labels", volume, spacing, origin, unit)
+    if len(volume.values) > 1:
+        return volume
+    space = None if volume.space is None else replace(volume.space, depth=volume.origin[0])
+    (values,) = volume.values
+    return replace(volume, values=values, spacing=volume.spacing[1:], origin=volume.origin[1:], space=space)

@@ -7,6 +7,21 @@ import numpy as np
 
 
 @dataclass(frozen=True)
+class Space:
+    """A patient's coordinates, as some images see them.
+
+    Attributes:
+        axes: Unit vectors along x, y and z of the images, each in the patient's (x, y, z): left, back, up.
+        uid: Of the frame of reference that all images of one examination share.
+        depth: Coordinate along the third axis of what has but two [m].
+    """
+
+    axes: tuple[tuple[float, float, float], ...] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    uid: str = ""
+    depth: float = 0.0
+
+
+@dataclass(frozen=True)
 class DicomLayer:
     """One picture, map or set of labels.
 
@@ -20,6 +35,8 @@ class DicomLayer:
             back (y) and up (z).
         unit: UCUM code of the values, '' where they have none.
         rgb: Whether the last axis holds colours.
+        space: The patient's coordinates, or None where the object lies in nobody's.
+        segments: Number and name of each label.
     """
 
     name: str
@@ -29,6 +46,8 @@ class DicomLayer:
     origin: tuple[float, ...]
     unit: str = ""
     rgb: bool = False
+    space: Space | None = None
+    segments: tuple[tuple[int, str], ...] = ()
 
     def __post_init__(self) -> None:
         """Check that every axis has its spacing and origin."""

@@ -8,10 +8,53 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from usct.errors import InputError
+from usct.grid import Grid
+from usct.io.dicom.layers import Space
 
 _MM = 1e-3
 _UNEVEN = 0.02
 _SAME_PLACE = 1e-3
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Where the values of a map lie in a patient.
+
+    Attributes:
+        spacing: Along (y, x) or (z, y, x) [m].
+        origin: Coordinates of the first value along the same axes [m].
+        space: Directions of the axes; by default the patient's own.
+    """
+
+    spacing: tuple[float, ...]
+    origin: tuple[float, ...]
+    space: Space = Space()
+
+    @classmethod
+    def of(cls, grid: Grid) -> "Lattice":
+        """Nodes of a grid, whose x, y and z become the patient's."""
+        return cls((grid.spacing,) * grid.n_dims, grid.origin)
+
+    @property
+    def pixel(self) -> list[float]:
+        """Distance between rows, and between columns [mm], in DICOM's sixteen characters."""
+        return [round(step / _MM, 9) for step in self.spacing[-2:]]
+
+    @property
+    def thickness(self) -> float:
+        """Distance between frames [mm]; of a single one the distance between its columns."""
+        return round((self.spacing[0] if len(self.spacing) == 3 else self.spacing[-1]) / _MM, 9)
+
+    @property
+    def cosines(self) -> list[float]:
+        """Directions of the rows and of the columns."""
+        return [round(v, 12) for axis in self.space.axes[:2] for v in axis]
+
+    def corner(self, frame: int) -> list[float]:
+        """Position of the first value of a frame, order (x, y, z) [mm]; ten digits, as DICOM's numbers are short."""
+        y, x = self.origin[-2:]
+        z = self.origin[0] + frame * self.spacing[0] if len(self.origin) == 3 else self.space.depth
+        return [round(float(v) / _MM, 7) for v in np.array([x, y, z]) @ np.array(self.space.axes)]
 
 
 @dataclass(frozen=True)
@@ -86,6 +129,14 @@ def plane(dataset: Dataset, frame: int, path: Path) -> Plane:
     thickness = float(measures.get("SpacingBetweenSlices") or measures.get("SliceThickness") or 0)
     axes = np.stack([cosines[:3], cosines[3:], across])
     return Plane(position, axes, (float(spacing[0]), float(spacing[1])), abs(thickness))
+
+
+def space_of(dataset: Dataset, planes: Sequence[Plane]) -> Space | None:
+    """The patient's coordinates in which parallel frames lie, or None where the object names none."""
+    name = str(dataset.get("FrameOfReferenceUID") or "")
+    if not name:
+        return None
+    return Space(tuple((float(x), float(y), float(z)) for x, y, z in planes[0].axes), name)
 
 
 def stack(

@@ -11,7 +11,7 @@ from usct.errors import InputError
 from usct.io.dicom import derived
 from usct.io.dicom.layers import DicomLayer
 from usct.io.dicom.opening import guarded, open_all, pixels
-from usct.io.dicom.placing import plane, stack
+from usct.io.dicom.placing import plane, space_of, stack
 from usct.io.dicom.ultrasound import ultrasound_layers
 
 _ULTRASOUND = {uid.UltrasoundImageStorage, uid.UltrasoundMultiFrameImageStorage}
@@ -94,9 +94,9 @@ def _series_layer(items: list[tuple[Path, Dataset]], path: Path) -> DicomLayer:
     volume = np.empty((len(frames), *frames[0].shape), np.float32)
     volume[index] = frames
     unit = "[hnsf'U]" if modality == "CT" else ""
-    if len(volume) == 1:
-        return DicomLayer(name, "image", volume[0], spacing[1:], origin[1:], unit)
-    return DicomLayer(name, "image", volume, spacing, origin, unit)
+    return derived.flattened(
+        DicomLayer(name, "image", volume, spacing, origin, unit, space=space_of(first, planes))
+    )
 
 
 def _rescaled(values: np.ndarray, dataset: Dataset, frame: int) -> np.ndarray:

@@ -13,12 +13,12 @@ from pydicom.sr.coding import Code
 import usct
 from usct.errors import InputError
 from usct.grid import Grid
+from usct.io.dicom.placing import Lattice
 from usct.io.dicom.study import MANUFACTURER, Study, add_anatomy, blank, save
 from usct.io.quantities import Quantity
 
 _DANGLING = ("ReferencedSeriesSequence", "DerivationImageSequence")
 _TISSUE = Code("85756007", "SCT", "Body tissue structure")
-_MM = 1e3
 
 
 def highdicom(path: Path) -> ModuleType:
@@ -59,6 +59,7 @@ def write_parametric_map(
     if not np.isfinite(shown).all():
         raise InputError(f"{path}: {quantity.name} holds values that are not finite; fill them in.")
     low, high = float(shown.min()), float(shown.max())
+    lattice, frames = Lattice.of(grid), _frames(shown)
     mapping = hd.pm.RealWorldValueMapping(
         quantity.short,
         quantity.name,
@@ -69,32 +70,39 @@ def write_parametric_map(
         quantity_definition=Code(*quantity.code),
     )
     dataset = hd.pm.ParametricMap(
-        [_place(grid, study)],
-        _frames(shown),
+        [_place(lattice, shown.shape, study)],
+        frames,
         series_instance_uid=uid.generate_uid(),
         real_world_value_mappings=[mapping],
         contains_recognizable_visual_features=False,
         voi_lut_transformations=[hd.VOILUTTransformation(0.5 * (low + high), max(high - low, 1e-6))],
         content_label=quantity.short,
         content_description=quantity.name,
-        **_position(hd, grid),
+        **_position(hd, lattice, len(frames)),
         **_maker(10),
     )
     return finish(dataset, quantity.name, path, study)
 
 
 def write_segmentation(
-    labels: np.ndarray, names: Sequence[str], grid: Grid, path: Path, study: Study, source: Dataset
+    labels: np.ndarray,
+    names: Sequence[str],
+    place: Grid | Lattice,
+    path: Path,
+    study: Study,
+    source: Dataset | None = None,
+    by_hand: bool = False,
 ) -> Dataset:
     """Write labels as a Segmentation, one segment for every number above zero.
 
     Args:
-        labels: Whole numbers, shape grid.shape; 0 is outside.
+        labels: Whole numbers, shape (y, x) or (z, y, x); 0 is outside.
         names: Of the numbers from 1 on.
-        grid: Where the labels are.
+        place: Where the labels are.
         path: File to write.
         study: What the object shares with others.
-        source: The map that was segmented, from `write_parametric_map`.
+        source: The map that was segmented, from `write_parametric_map`; None where there is none to refer to.
+        by_hand: Somebody drew them.
 
     Returns:
         The object.
@@ -104,30 +112,37 @@ def write_segmentation(
     """
     hd = highdicom(path)
     used = [int(n) for n in np.unique(labels) if n > 0]
-    if not used or used[-1] > len(names) or int(labels.min()) < 0:
+    if not used:
+        raise InputError(f"{path}: nothing is labelled; give labels above zero.")
+    if used[-1] > len(names) or int(labels.min()) < 0:
         raise InputError(
             f"{path}: the labels are {used} with {len(names)} names; name every label from 1 on."
         )
     algorithm = hd.AlgorithmIdentificationSequence(
         "usct", Code("LABELS", "99USCT", "Label map"), usct.__version__
     )
+    maker = ("MANUAL", None) if by_hand else ("AUTOMATIC", algorithm)
     segments = [
-        hd.seg.SegmentDescription(number, names[number - 1], _TISSUE, _TISSUE, "AUTOMATIC", algorithm)
+        hd.seg.SegmentDescription(number, names[number - 1], _TISSUE, _TISSUE, *maker)
         for number in range(1, used[-1] + 1)
     ]
+    lattice = Lattice.of(place) if isinstance(place, Grid) else place
+    frames = _frames(labels.astype(np.uint16))
     dataset = hd.seg.Segmentation(
-        [source],
-        _frames(labels.astype(np.uint8)),
+        [source or _place(lattice, labels.shape, study)],
+        frames,
         "BINARY",
         segments,
         series_instance_uid=uid.generate_uid(),
         content_label="TISSUES",
         content_description="Tissues",
-        **_position(hd, grid),
+        **_position(hd, lattice, len(frames)),
         **_maker(20),
     )
     # highdicom passes over the thickness of a single slice, without which the object is not valid.
-    dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SliceThickness = _step(grid)
+    dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SliceThickness = lattice.thickness
+    if source is None:
+        _forget_sources(dataset)
     return finish(dataset, "Tissues", path, study)
 
 
@@ -182,43 +197,31 @@ def _frames(values: np.ndarray) -> np.ndarray:
     return values[np.newaxis] if values.ndim == 2 else values
 
 
-def _place(grid: Grid, study: Study) -> Dataset:
+def _place(lattice: Lattice, shape: tuple[int, ...], study: Study) -> Dataset:
     """An image that was never written, in the place of the map: highdicom asks for what a map is derived from."""
     dataset = blank(uid.MRImageStorage, study, uid.generate_uid(), 1)
-    dataset.Rows, dataset.Columns = grid.shape[-2:]
-    dataset.PixelSpacing = [grid.spacing * _MM] * 2
-    dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-    dataset.ImagePositionPatient = _corner(grid, 0)
+    dataset.Rows, dataset.Columns = shape[-2:]
+    dataset.PixelSpacing = lattice.pixel
+    dataset.ImageOrientationPatient = lattice.cosines
+    dataset.ImagePositionPatient = lattice.corner(0)
     dataset.SliceThickness = None
     return dataset
 
 
-def _corner(grid: Grid, frame: int) -> list[float]:
-    """Position of the first pixel of a frame, order (x, y, z) [mm]; ten digits, as DICOM's numbers are short."""
-    depth = grid.origin[0] + frame * grid.spacing if grid.n_dims == 3 else 0.0
-    return [round(v * _MM, 7) for v in (grid.origin[-1], grid.origin[-2], depth)]
-
-
-def _step(grid: Grid) -> float:
-    """Spacing of a grid [mm], in DICOM's sixteen characters."""
-    return round(grid.spacing * _MM, 9)
-
-
-def _position(hd: ModuleType, grid: Grid) -> dict[str, Any]:
+def _position(hd: ModuleType, lattice: Lattice, n_frames: int) -> dict[str, Any]:
     """Where the frames lie, in highdicom's words."""
-    step = _step(grid)
-    n_frames = grid.shape[0] if grid.n_dims == 3 else 1
+    between = lattice.thickness if n_frames > 1 else None
     return {
-        "pixel_measures": hd.PixelMeasuresSequence([step, step], step, step if n_frames > 1 else None),
-        "plane_orientation": hd.PlaneOrientationSequence("PATIENT", (1, 0, 0, 0, 1, 0)),
+        "pixel_measures": hd.PixelMeasuresSequence(lattice.pixel, lattice.thickness, between),
+        "plane_orientation": hd.PlaneOrientationSequence("PATIENT", lattice.cosines),
         "plane_positions": [
-            hd.PlanePositionSequence("PATIENT", _corner(grid, frame)) for frame in range(n_frames)
+            hd.PlanePositionSequence("PATIENT", lattice.corner(frame)) for frame in range(n_frames)
         ],
     }
 
 
 def finish(dataset: Dataset, name: str, path: Path, study: Study) -> Dataset:
-    """Say that nobody is named, drop references to the image that never was, and write."""
+    """Say that nobody is named, and write."""
     dataset.SeriesDescription = name
     dataset.PatientIdentityRemoved = "YES"
     dataset.DeidentificationMethod = "No identity was ever written"
@@ -229,10 +232,15 @@ def finish(dataset: Dataset, name: str, path: Path, study: Study) -> Dataset:
     if dataset.SOPClassUID != uid.SegmentationStorage:
         add_anatomy(dataset, study)
     if dataset.SOPClassUID == uid.ParametricMapStorage:
-        groups = [dataset, *dataset.SharedFunctionalGroupsSequence, *dataset.PerFrameFunctionalGroupsSequence]
-        for holder in groups:
-            for word in _DANGLING:
-                if word in holder:
-                    del holder[word]
+        _forget_sources(dataset)
     save(dataset, path)
     return dataset
+
+
+def _forget_sources(dataset: Dataset) -> None:
+    """Drop references to images that were never written."""
+    groups = [dataset, *dataset.SharedFunctionalGroupsSequence, *dataset.PerFrameFunctionalGroupsSequence]
+    for holder in groups:
+        for word in _DANGLING:
+            if word in holder:
+                del holder[word]
