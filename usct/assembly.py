@@ -16,7 +16,15 @@ from usct.errors import InputError
 from usct.grid import Grid
 from usct.inversion.discretization import Discretization
 from usct.inversion.loop import Inversion
-from usct.inversion.schedule import Kernel, Schedule, Stage, continuation, with_attenuation, within_budget
+from usct.inversion.schedule import (
+    Kernel,
+    Schedule,
+    Stage,
+    continuation,
+    with_attenuation,
+    with_misfits,
+    within_budget,
+)
 from usct.inversion.state import State
 from usct.medium import Medium
 from usct.misfit.selection import select
@@ -207,7 +215,16 @@ def _schedule(observed: Spectra, config: RunConfig, kernel: Kernel | None) -> Sc
     )
     weights = None if config.misfit.source_weights == "auto" else config.misfit.source_weights
     schedule = continuation(tuple(observed.frequencies.tolist()), settings.iterations, weights, template)
+    try:
+        schedule = with_misfits(schedule, config.misfit.name)
+    except ValueError as error:
+        raise InputError(f"misfit.name: {', '.join(config.misfit.name)} {error}") from None
     if config.attenuation.invert:
+        if schedule[-1].is_band:
+            raise InputError(
+                f"misfit.name: {schedule[-1].misfit} does not show attenuation; let another follow it, such as "
+                "least-squares"
+            )
         schedule = with_attenuation(schedule)
     if settings.max_solves is None:
         return schedule

@@ -6,7 +6,7 @@ frequencies are in the units that people type, and say so in their names.
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from usct.errors import InputError
+from usct.misfit.catalogue import MisfitName
+from usct.overrides import merged, parsed, read
 
 DEFAULT_PRESET = "breast"
 Speed = Annotated[float, Field(gt=300, lt=6000)]
@@ -160,6 +162,12 @@ class AttenuationSettings(Section):
 class MisfitSettings(Section):
     """How data are compared."""
 
+    name: Annotated[tuple[MisfitName, ...], Field(min_length=1)] = Field(
+        ("least-squares",),
+        description="How waves are compared; several names count for one stage each from the first on, the last for "
+        "all the rest. Misfits of bands (envelope, transport, adaptive, difference) make one stage of all evenly "
+        "spaced frequencies; give another after them, which sharpens.",
+    )
     source_weights: Literal["auto", "transmit", "both", "none"] = Field(
         "auto",
         description="Fit a complex weight for each transmit, each receive too, or none; auto: receives later.",
@@ -168,6 +176,13 @@ class MisfitSettings(Section):
         44.0, ge=0, lt=180, description="Receivers closer to the transmitter are left out."
     )
     outlier_fraction: float = Field(0.01, ge=0, lt=1, description="Share of largest data left out.")
+
+    @field_validator("name", mode="before")
+    @classmethod
+    def _listed(cls, names: object) -> object:
+        if isinstance(names, str):
+            return tuple(name.strip() for name in names.strip("[]").split(","))
+        return names
 
 
 class ForwardSettings(Section):
@@ -257,51 +272,19 @@ def load_config(preset: str | None, file: Path | None, overrides: Sequence[str])
     Raises:
         InputError: If a preset, key or value is wrong; the sentence names it.
     """
-    from_file = {} if file is None else _read(file)
+    from_file = {} if file is None else read(file)
     over: dict[str, Any] = {}
     for override in overrides:
-        over = _merged(over, _parsed(override))
+        over = merged(over, parsed(override))
     name = preset or str(over.get("preset", from_file.get("preset", DEFAULT_PRESET)))
     if name not in preset_names():
         raise InputError(f"there is no preset {name!r}; choose from {', '.join(preset_names())}")
     text = resources.files("usct.presets").joinpath(f"{name}.toml").read_text(encoding="utf-8")
-    merged = _merged(_merged(tomllib.loads(text), from_file), over)
+    whole = merged(merged(tomllib.loads(text), from_file), over)
     try:
-        return RunConfig.model_validate(merged | {"preset": name})
+        return RunConfig.model_validate(whole | {"preset": name})
     except ValidationError as error:
         raise InputError(_sentence(error, file)) from None
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror}); check the path") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: is not valid TOML ({error}); correct that line") from None
-
-
-def _parsed(override: str) -> dict[str, Any]:
-    key, sign, value = override.partition("=")
-    if not sign or not key.strip():
-        raise InputError(
-            f"--set {override!r} is not of the form section.key=value; try schedule.iterations=3"
-        )
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value.strip()
-    for part in reversed(key.strip().split(".")):
-        parsed = {part: parsed}
-    return dict(parsed)
-
-
-def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(under)
-    for key, value in over.items():
-        old = result.get(key)
-        result[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return result
 
 
 def _sentence(error: ValidationError, file: Path | None) -> str:

@@ -195,7 +195,9 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return ", ".join(f"{v:g}" for v in value) if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple):
+        return ", ".join(v if isinstance(v, str) else f"{v:g}" for v in value)
+    return str(value)
 
 
 def _get(editor: Editor) -> str:

@@ -37,7 +37,7 @@ def weak():
     return fast_disc(40.0, BAND)
 
 
-@pytest.mark.parametrize("name", [name for name in BAND_NAMES if name != "adaptive"])
+@pytest.mark.parametrize("name", BAND_NAMES)
 def test_gradients_of_bands_leave_a_second_order_remainder(weak, name):
     discretization = Discretization(5.0, SPEEDS, WATER, 8, storage=torch.complex128)
     band = Band.of(discretization, weak.array, SPEEDS, BAND[:3], 0.0)
@@ -51,7 +51,9 @@ def test_gradients_of_bands_leave_a_second_order_remainder(weak, name):
         return torch.tensor(objective.at(parameters).value, dtype=torch.float64)
 
     slope = point.gradient @ direction
-    assert_taylor(value, start, direction, slope, start=0.02 * point.value / float(slope), n_halvings=5)
+    # Matching filters bend where a wave fades to the water level: the adaptive misfit is straight on shorter steps.
+    first = (2e-4 if name == "adaptive" else 0.02) * point.value / float(slope)
+    assert_taylor(value, start, direction, slope, start=first, n_halvings=5)
     assert objective.n_solves == 3 * 8
 
 

@@ -31,9 +31,9 @@ def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
     home = tmp_path_factory.mktemp("home")
     places = {name: str(home) for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")}
     threads = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1"}
-    environment = (
-        os.environ | places | threads | {"DISPLAY": display, "PYTHONPATH": str(IN_WINDOW.parents[2])}
-    )
+    # The checkout under test, even where another one is installed.
+    checkout = os.pathsep.join((str(IN_WINDOW.parents[2]), str(IN_WINDOW.parents[2] / "plugins")))
+    environment = os.environ | places | threads | {"DISPLAY": display, "PYTHONPATH": checkout}
     if sys.platform == "linux":
         environment["QT_QPA_PLATFORM"] = "xcb"
     try:

@@ -33,6 +33,14 @@ def test_a_preset_may_be_set_like_any_key():
     assert load_config(None, None, ["preset=head"]).bounds.sound_speed == (1350.0, 3300.0)
 
 
+@pytest.mark.parametrize(
+    "text", ["adaptive,least-squares", "[adaptive, least-squares]", '["adaptive", "least-squares"]']
+)
+def test_misfits_are_listed_as_people_type_them(text):
+    assert load_config(None, None, [f"misfit.name={text}"]).misfit.name == ("adaptive", "least-squares")
+    assert load_config(None, None, []).misfit.name == ("least-squares",)
+
+
 def test_settings_survive_their_json():
     config = load_config("head", None, ["threads=2"])
     assert RunConfig.model_validate_json(config.model_dump_json()) == config
@@ -54,6 +62,9 @@ def test_settings_survive_their_json():
         ("water.sound_speed=1.48", ["'water.sound_speed'", "1.48", "greater than 300"]),
         ("grid=3", ["'grid'", "= 3", "dictionary"]),
         ("schedule.iterations", ["--set 'schedule.iterations'", "section.key=value"]),
+        ("misfit.name=l3", ["'misfit.name'", '"l3"', "least-squares", "envelope"]),
+        ("misfit.name=", ["'misfit.name'"]),
+        ("misfit.name=[]", ["'misfit.name'"]),
         ("=3", ["--set '=3'", "section.key=value"]),
         ("preset=lung", ["no preset 'lung'", "breast", "head"]),
     ],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from usct.inversion.schedule import Stage, continuation, within_budget
+from usct.inversion.schedule import Stage, continuation, with_attenuation, with_misfits, within_budget
 
 TEMPLATE = Stage((1.0,), optimizer="l-bfgs", cutoff=0.8)
 
@@ -46,6 +46,19 @@ def test_weights_that_are_asked_for_are_used_throughout():
     stages = continuation((1e5, 2e5), 2, "none", TEMPLATE)
     assert [s.source_weights for s in stages] == ["none", "none"]
     assert len(continuation((1e5,), 4, "transmit", TEMPLATE)) == 1
+
+
+def test_misfits_count_stage_by_stage():
+    stages = continuation((1e5, 2e5, 3e5), None, None, TEMPLATE)
+    assert with_misfits(stages, ("least-squares",)) == stages
+    assert [s.misfit for s in with_misfits(stages, ("phase", "normalised"))] == ["phase", *["normalised"] * 2]
+    banded = with_misfits(stages, ("adaptive", "least-squares"))
+    assert banded[0].frequencies == (1e5, 2e5, 3e5)
+    assert banded[1:] == stages, "the band's frequencies come again, one by one"
+    lossy = with_attenuation(banded)
+    assert [s.frequencies for s in lossy if s.unknown == "attenuation"] == [(1e5,), (2e5,), (3e5,)]
+    with pytest.raises(ValueError, match="three evenly spaced"):
+        with_misfits(continuation((1e5, 2e5), None, None, TEMPLATE), ("envelope",))
 
 
 def test_work_grows_with_frequency_and_inner_steps():

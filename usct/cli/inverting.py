@@ -81,6 +81,14 @@ def reconstruct(
         bool,
         typer.Option("--attenuation", help="Seek attenuation as well; takes about twice as long."),
     ] = False,
+    misfit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[,NAME...]",
+            help="How waves are compared: least-squares (the default), normalised, phase; or, over whole bands, "
+            "envelope, transport, adaptive, difference. Several count stage by stage: adaptive,least-squares.",
+        ),
+    ] = None,
     stop: Annotated[
         Literal["never", "auto"] | None,
         typer.Option(
@@ -115,12 +123,15 @@ def reconstruct(
       usct reconstruct scan.h5 -o result.h5 --preset breast --set schedule.iterations=3 --device cuda:0
       usct reconstruct scan.h5 -o result.h5 --parameterization siren
       usct reconstruct scan.h5 -o result.h5 --attenuation
+      usct reconstruct scan.h5 -o result.h5 --misfit envelope,least-squares
       usct reconstruct scan.h5 -o result.h5 --resume
       usct reconstruct delta_tof.mat --positions elements.mat --water-temperature 20 -o tof.h5
     """
     overrides = list(settings or [])
     if parameterization is not None:
         overrides.append(f"parameterization.name={parameterization}")
+    if misfit is not None:
+        overrides.append(f"misfit.name={misfit}")
     if attenuation:
         overrides.append("attenuation.invert=true")
     if stop is not None:

@@ -233,6 +233,8 @@ def with_attenuation(schedule: Schedule) -> Schedule:
     unknown: Unknown = "attenuation"
     for number, stage in enumerate(schedule):
         stages.append(stage)
+        if stage.is_band:
+            continue
         if number + 1 == len(schedule) or schedule[number + 1].frequencies != stage.frequencies:
             cutoff = ATTENUATION_CUTOFF * stage.cutoff
             # Amplitudes hold less detail: the first frequency tells most of it, the others little each.
