@@ -75,6 +75,16 @@ class Medium:
     def _lost(self, attenuation: torch.Tensor, frequency: float) -> torch.Tensor:
         return attenuation * (frequency / self.reference_frequency) ** self.attenuation_power
 
+    def to(self, device: torch.device) -> "Medium":
+        """The same medium on a device; itself if it is there."""
+        if self.sound_speed.device == device:
+            return self
+        speed = self.sound_speed.to(device)
+        attenuation, density = (
+            None if values is None else values.to(device) for values in (self.attenuation, self.density)
+        )
+        return replace(self, sound_speed=speed, attenuation=attenuation, density=density)
+
     def resampled(self, grid: Grid) -> "Medium":
         """The same medium on another grid; slowness is interpolated, since travel times add up."""
         if grid == self.grid:

@@ -43,7 +43,7 @@ class KnownProperties(ForwardModel):
         return self.model.linearize(self._completed(medium), frequency, region, check)
 
     def _completed(self, medium: Medium) -> Medium:
-        known = self.known
+        known = self.known.to(medium.sound_speed.device)
         medium = replace(medium, density=known.density if medium.density is None else medium.density)
         if medium.attenuation is not None or known.attenuation is None:
             return medium

@@ -39,7 +39,8 @@ class Inversion:
     Args:
         array: Elements.
         discretization: How forward models are built.
-        parameterization: What makes the medium; it starts from where it stands.
+        parameterization: What makes the medium; it starts from where it stands, and moves to the device of the
+            forward models.
         schedule: Stages.
         grid: Grid of the images that are handed out.
 
@@ -59,7 +60,7 @@ class Inversion:
             raise ValueError("the schedule is empty; give at least one frequency")
         self.array = array
         self.discretization = discretization
-        self.parameterization = parameterization
+        self.parameterization = parameterization.to(discretization.device)
         self.schedule = schedule
         self.grid = grid
         self.enough: Callable[[Point], bool] | None = None
@@ -114,7 +115,7 @@ class Inversion:
         speeds = state.opening or self._speeds()
         objective = self._objective(stage, observed, speeds)
         optimizer = optimizer_for(stage)
-        optimizer.restore(state.memory)
+        optimizer.restore({name: v.to(self.discretization.device) for name, v in state.memory.items()})
         self._unfitted = state.unfitted
         opened_with, solved_before = _solves(state, len(stage.frequencies))
         point = objective.at(self.parameterization.vector())
@@ -146,7 +147,7 @@ class Inversion:
                 state.stage,
                 iteration + 1,
                 self._field(),
-                optimizer.memory(),
+                {name: v.cpu() for name, v in optimizer.memory().items()},
                 history,
                 done,
                 speeds,
@@ -170,7 +171,7 @@ class Inversion:
         if kernel is not None:
             tailoring = kernel.tailoring(wave, min(stage.cutoff, 1.0))
         else:
-            image = self._medium().sound_speed.cpu()
+            image = self._medium().sound_speed
             # Held cells stand for known ones, such as bone, which departs most and is expected to change least.
             held = self.parameterization.is_held
             envelope = (
@@ -245,8 +246,10 @@ class Inversion:
         return Reconstruction(self._medium(), self.start, self._region, history, status, message, field=field)
 
     def _medium(self) -> Medium:
+        """The image, on the CPU."""
         with torch.no_grad():
-            return self.parameterization(self.grid)
+            medium: Medium = self.parameterization(self.grid)
+        return medium.to(torch.device("cpu"))
 
     def _speeds(self) -> tuple[float, float]:
         """Lowest and highest sound speed of the image [m/s]."""
@@ -259,7 +262,7 @@ class Inversion:
 
     def _field(self) -> dict[str, torch.Tensor]:
         """Copies of everything that makes the image."""
-        return {name: v.detach().clone() for name, v in self.parameterization.state_dict().items()}
+        return {name: v.detach().cpu().clone() for name, v in self.parameterization.state_dict().items()}
 
     def _set(self, state: State) -> None:
         self.parameterization.load_state_dict(dict(state.field))

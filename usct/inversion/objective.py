@@ -84,7 +84,7 @@ class Point:
 
     def sensitivity(self, number: int, change: torch.Tensor) -> torch.Tensor:
         """Adjoint of `change_data`, shape (cell,), complex."""
-        return self.linearizations[number].adjoint(self.residuals[number].adjoint(change)).cpu()
+        return self.linearizations[number].adjoint(self.residuals[number].adjoint(change))
 
     def cells(self, number: int) -> torch.Tensor:
         """Squared slowness of one frequency's free cells, shape (cell,) [s^2/m^2]."""
@@ -199,6 +199,7 @@ class Objective:
         there is one, attenuation [Np/m].
         """
         model, frequency = self.models[number], float(self.observed.frequencies[number])
+        cells = cells.to(parameters.device)
 
         def squared_slowness(vector: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
             medium = functional_call(self.parameterization, self.named(vector), (model.grid,))
@@ -233,6 +234,7 @@ class Tangent:
         self, function: Callable[[torch.Tensor], Any], point: torch.Tensor, beside: bool = False
     ) -> None:
         value, pull, *others = vjp(function, point, has_aux=beside)
+        self.device = point.device
         self.value = value.detach()
         self.beside = tuple(other.detach() for other in others[0]) if others else ()
         self._pull: Callable[[torch.Tensor], tuple[torch.Tensor]] = pull
@@ -242,7 +244,7 @@ class Tangent:
         """Derivative along a direction."""
         if self._push is None:
             _, self._push, *_ = vjp(lambda c: self._pull(c)[0], torch.zeros_like(self.value))
-        return self._push(direction)[0].detach()
+        return self._push(direction.to(self.device))[0].detach()
 
     def adjoint(self, cotangent: torch.Tensor) -> torch.Tensor:
         """Transposed derivative, real part."""

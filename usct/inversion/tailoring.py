@@ -89,11 +89,12 @@ class ImageDerivative:
         model = self.point.objective.models[number]
         on_grid = resample(self.window * change, self.image, model.grid)
         padded = torch.nn.functional.pad(on_grid[None], (model.pml_cells,) * 4, mode="replicate")[0]
-        return 2 * self.point.cells(number) * padded.reshape(-1)[self.point.linearizations[number].cells]
+        squared = self.point.cells(number)
+        return 2 * squared * padded.reshape(-1)[self.point.linearizations[number].cells].to(squared.device)
 
     def from_cells(self, sensitivity: torch.Tensor, number: int) -> torch.Tensor:
         """Adjoint of `cells`, real part, shape image.shape."""
-        return self._pulls[number](sensitivity)[0]
+        return self._pulls[number](sensitivity.to(self.point.cells(number).device))[0]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 import torch
 from torch import nn
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from torch.nn.utils import parameters_to_vector
 
 from usct.grid import Grid
 from usct.medium import Medium
@@ -126,7 +126,8 @@ class Parameterization(nn.Module, ABC):
     @torch.no_grad()
     def load(self, vector: torch.Tensor) -> None:
         """Set all parameters from a vector, shape (parameter,)."""
-        vector_to_parameters(vector, self.parameters())
+        for parameter, values in zip(self.parameters(), self.named(vector).values(), strict=True):
+            parameter.copy_(values)
 
     def learning_rates(self) -> torch.Tensor:
         """Rate of every parameter as a share of the optimizer's, shape (parameter,)."""

@@ -4,7 +4,7 @@ import copy
 import math
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
 import torch
 
@@ -36,6 +36,10 @@ class GridCache:
             if len(self._held) > MOST_GRIDS:
                 del self._held[next(iter(self._held))]
         return self._held[grid]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._held.clear()
 
     def __deepcopy__(self, memo: dict[int, object]) -> "GridCache":
         return GridCache()
@@ -75,13 +79,12 @@ class Field(Parameterization):
     def window(self, grid: Grid) -> torch.Tensor:
         """Share of the change that counts, 0 outside the region and 1 inside, shape grid.shape."""
         free = self.region * self.freedom
-        window = self._windows.get(grid, lambda g: resample(free, self.grid, g).clamp(0, 1))
-        return window.to(self.base.device)
+        return self._windows.get(grid, lambda g: resample(free, self.grid, g).clamp(0, 1))
 
     def hold(self, freedom: torch.Tensor) -> None:
         """See Parameterization; the share enters the window."""
         super().hold(freedom)
-        self._windows = GridCache()
+        self._windows.clear()
 
     def free_cells(self, grid: Grid) -> torch.Tensor:
         """Cells of a grid that the window reaches."""
@@ -101,6 +104,11 @@ class Field(Parameterization):
         other.base.copy_(torch.where(self.region, wanted.to(self.base.device), self.base))
         other.reset()
         return other
+
+    def _apply(self, *arguments: Any) -> Self:
+        """Forget what belongs to another device."""
+        self._windows.clear()
+        return super()._apply(*arguments)
 
     def _log_slowness(self, grid: Grid) -> torch.Tensor:
         base = resample(self.base, self.grid, grid)
@@ -126,14 +134,20 @@ class PointField(Field):
     def change(self, grid: Grid) -> torch.Tensor:
         """Change of log slowness, evaluated inside the region alone."""
         window = self.window(grid)
-        values = self.at(self._points.get(grid, self._inside).to(window.device))
+        values = self.at(self._points.get(grid, self._inside))
         scattered = values.new_zeros(grid.shape).masked_scatter(window > FAINTEST_SHARE, values)
         return window * scattered.to(window)
+
+    def _apply(self, *arguments: Any) -> Self:
+        """Forget what belongs to another device."""
+        self._points.clear()
+        return super()._apply(*arguments)
 
     def _inside(self, grid: Grid) -> torch.Tensor:
         """Points of a grid that the window reaches, about the middle of the image in units of `unit`."""
         ends = torch.tensor([self.grid.origin, self.grid.last], dtype=torch.float64)
-        return (grid.points()[self.free_cells(grid)] - ends.mean(dim=0)) / self.unit
+        inside = (grid.points()[self.free_cells(grid)] - ends.mean(dim=0)) / self.unit
+        return inside.to(self.base.device)
 
 
 def _limits(bounds: tuple[float, float]) -> tuple[float, float, float]:

@@ -57,7 +57,7 @@ class PixelGrid(Parameterization):
 
     def free_cells(self, grid: Grid) -> torch.Tensor:
         """Cells of a grid that the region reaches through interpolation."""
-        return resample(self.region.double(), self.grid, grid).abs() > 1e-9
+        return resample(self.region.double(), self.grid, grid).abs().cpu() > 1e-9
 
     @torch.no_grad()
     def constrain(self) -> None:
@@ -76,6 +76,6 @@ class PixelGrid(Parameterization):
         if self.kernel is None:
             filtered = low_pass(image, self.grid.spacing, cutoff)
         else:
-            transfer = self.kernel(cutoff)(lattice_wavenumbers(self.grid.shape, self.grid.spacing))
+            transfer = self.kernel(cutoff)(lattice_wavenumbers(self.grid.shape, self.grid.spacing)).to(image)
             filtered = torch.fft.irfft2(transfer * torch.fft.rfft2(image), s=image.shape)
         return (filtered * free).reshape(-1)
