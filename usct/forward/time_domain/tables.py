@@ -8,7 +8,7 @@ import torch
 
 from usct.forward.time_domain.layers import ZONE, Layer
 from usct.forward.time_domain.relaxation import MOST_MECHANISMS
-from usct.forward.time_domain.rows import HALO, STRIP
+from usct.forward.time_domain.rows import HALO
 from usct.forward.time_domain.scheme import Scheme
 from usct.forward.time_domain.stencil import FIRST
 
@@ -53,9 +53,10 @@ class Tables:
             wave,
             (2, ZONE + 4, ny, nx),
             (2, ZONE, ny, nx),
-            (nz if is_volume else 0, 2, ZONE + 4, nx),
-            (nz if is_volume else 0, 2, ZONE, nx),
-            (nz, ny, 2, STRIP),
+            (2, nz, ZONE + 4, nx) if is_volume else (2, 0, ZONE + 4, nx),
+            (2, nz, ZONE, nx) if is_volume else (2, 0, ZONE, nx),
+            (2, nz, ny, ZONE + 4),
+            (2, nz, ny, ZONE),
             (len(self.medium[4]), nz, ny, nx),
         )
         return tuple(np.zeros(shape, dtype=self.real) for shape in shapes)
