@@ -29,10 +29,11 @@ from usct.diagnostics.sides import Options
 from usct.errors import InputError
 from usct.forward.parallel import single_threaded_blas
 from usct.inversion.discretization import Discretization
+from usct.inversion.skipping import Watch
 from usct.medium import Medium
 from usct.phantom import Phantom
 from usct.preflight import check_simulation, check_size, water_of
-from usct.reconstruction import Iterate, Reconstruction
+from usct.reconstruction import Iterate, Reconstruction, Status
 from usct.revisiting import Frequency, Place, settings_of, visit
 
 SIMULATION_POINTS_PER_WAVELENGTH = 8.0
@@ -159,8 +160,17 @@ def reconstruct(
         result: Reconstruction = end.value
     except KeyboardInterrupt:
         result = inversion.cancelled()
+    result = _watched(result, Watch(acquisition, observed, inversion.discretization, water))
     facts = _provenance(config, water, time.perf_counter() - began) | notes
     return replace(result, provenance=facts)
+
+
+def _watched(result: Reconstruction, watch: Watch) -> Reconstruction:
+    """The result with what the data say of cycle skips, if the run came to its end."""
+    if result.status is not Status.FINISHED:
+        return result
+    skips = watch.compare(result.start, result.medium)
+    return replace(result, skips=skips, message=f"{result.message} {skips.warning}".rstrip())
 
 
 def diagnose(

@@ -1,5 +1,6 @@
 """What an inversion yields while it runs and returns when it ends."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -95,6 +96,67 @@ class TrainedField:
         return sum(self.arrays[name].numel() for name in self.parameters)
 
 
+MOST_SKIPPED = 0.02
+"""Share of pairs off by more than half a period beyond which an image counts as cycle-skipped."""
+
+
+@dataclass(frozen=True)
+class CycleSkips:
+    """Shares of pairs of elements whose waves come more than half a period off a model's [1]; NaN where not known.
+
+    Attributes:
+        frequency: The lowest of the run, whose period counts [Hz].
+        start_waves: For the start model, by beats of the lowest frequencies.
+        start_arrivals: The same by picked first arrivals.
+        end_waves: For the image, by beats.
+        end_arrivals: For the image, by first arrivals.
+    """
+
+    frequency: float
+    start_waves: float = math.nan
+    start_arrivals: float = math.nan
+    end_waves: float = math.nan
+    end_arrivals: float = math.nan
+
+    @property
+    def suspected(self) -> bool:
+        """Whether the image seems to have matched waves to the wrong cycle."""
+        return max(self.end_waves, self.end_arrivals, key=_known) > MOST_SKIPPED
+
+    @property
+    def known(self) -> bool:
+        """Whether anything could be told of the image."""
+        return not (math.isnan(self.end_waves) and math.isnan(self.end_arrivals))
+
+    @property
+    def warning(self) -> str:
+        """A sentence with a remedy if waves seem to be skipped, else nothing."""
+        return f"Cycle skips {self.sentence()}." if self.suspected else ""
+
+    def sentence(self) -> str:
+        """What was found, and if waves seem to be skipped, what to do."""
+        ends = [(self.start_waves, self.start_arrivals), (self.end_waves, self.end_arrivals)]
+        start, end = (max(pair, key=_known) for pair in ends)
+        if math.isnan(end):
+            return "not known: it takes two neighbouring frequencies, or traces"
+        before = "" if math.isnan(start) else f" ({100 * start:.1f} % at the start)"
+        found = (
+            f"{100 * end:.1f} % of the pairs of elements are off by more than half a period at "
+            f"{self.frequency / 1e3:g} kHz{before}"
+        )
+        return f"suspected: {found}; {SKIP_REMEDY}" if self.suspected else f"none seen: {found}"
+
+
+SKIP_REMEDY = (
+    "the image may be wrong altogether: start from lower frequencies, from --misfit envelope,least-squares, or from "
+    "travel times (start.travel_times=true)"
+)
+
+
+def _known(share: float) -> float:
+    return -1.0 if math.isnan(share) else share
+
+
 @dataclass(frozen=True)
 class Reconstruction:
     """The result of an inversion.
@@ -108,6 +170,7 @@ class Reconstruction:
         message: The status with its particulars, in a sentence.
         provenance: Configuration, versions, seeds and input hashes, text to text.
         field: What made the image, or None where only the image is known.
+        skips: How many waves start model and image miss by more than half a period, or None where nobody looked.
     """
 
     medium: Medium
@@ -118,6 +181,7 @@ class Reconstruction:
     message: str
     provenance: Mapping[str, str] = field(default_factory=dict)
     field: TrainedField | None = None
+    skips: CycleSkips | None = None
 
     @property
     def highest_frequency(self) -> float | None:

@@ -35,6 +35,7 @@ class Job:
         resume: Go on from the checkpoint.
         quiet: Say nothing but errors.
         start: File of a model to start from, such as a skull's.
+        strict: Whether suspected cycle skips are a failure.
     """
 
     scan: Path
@@ -46,6 +47,7 @@ class Job:
     resume: bool = False
     quiet: bool = False
     start: Path | None = None
+    strict: bool = False
 
     @property
     def figure(self) -> Path:
@@ -113,6 +115,9 @@ def reconstruct(
     water_temperature: Annotated[
         float | None, typer.Option(help="For travel times: of the water [degree Celsius].")
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with code 1 if the image seems to have skipped cycles.")
+    ] = False,
     quiet: Quiet = False,
 ) -> int:
     """Reconstruct the sound speed from a scan.
@@ -138,7 +143,7 @@ def reconstruct(
         overrides.append(f"schedule.stop={stop}")
     if device is not None:
         overrides.append(f"device={device}")
-    job = Job(scan, output, preset, config, overrides, truth, resume, quiet, start)
+    job = Job(scan, output, preset, config, overrides, truth, resume, quiet, start, strict)
     times = timing.travel_times_of(scan, method, positions, water_temperature)
     return run(job) if times is None else timing.run(job, times, water_temperature)
 
@@ -147,7 +152,8 @@ def run(job: Job) -> int:
     """Make one reconstruction, write result and figure, print a summary.
 
     Returns:
-        Exit code: 0 done, 1 the inversion broke down and its last good image was written, 130 cancelled.
+        Exit code: 0 done; 1 the inversion broke down and its last good image was written, or strictly, the image
+        seems to have skipped cycles; 130 cancelled.
 
     Raises:
         InputError: If scan, settings or output are at fault; nothing has been written then.
@@ -180,7 +186,8 @@ def run(job: Job) -> int:
     scores = draw_and_score(result, truth, job)
     if not job.quiet:
         _summarise(result, scan, scores, job, time.monotonic() - began)
-    return 1 if result.status is Status.NOT_FINITE else 0
+    skipped = result.skips is not None and result.skips.suspected
+    return 1 if result.status is Status.NOT_FINITE or (job.strict and skipped) else 0
 
 
 def draw_and_score(result: "Reconstruction", truth: "Medium | None", job: Job) -> "Scores | None":
@@ -213,6 +220,8 @@ def _summarise(
     typer.echo(result.message)
     rows = [("Time", f"{duration(seconds)}, {len(result.history)} iterations")]
     rows += list(scores.rows()) if scores is not None else []
+    if result.skips is not None:
+        rows.append(("Cycle skips", result.skips.sentence()))
     if "warning" in result.provenance:
         rows.append(("Warning", result.provenance["warning"]))
     if "attenuation" in result.provenance:

@@ -156,6 +156,8 @@ def _result_rows(result: Reconstruction) -> Rows:
         ("status", result.message or result.status.value),
         ("image", _map(result.medium)),
     ]
+    if result.skips is not None:
+        rows.append(("cycle skips", result.skips.sentence()))
     if result.field is not None:
         rows.append(("representation", f"{result.field.name}, {result.field.n_parameters} parameters"))
     if result.history:

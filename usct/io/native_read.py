@@ -1,6 +1,8 @@
 """Reading scans, phantoms, results and diagnoses in the native HDF5 schema, version 1."""
 
 import json
+import math
+from dataclasses import fields
 from pathlib import Path
 
 import h5py
@@ -18,7 +20,7 @@ from usct.io.native_kernels import read_kernels
 from usct.io.native_write import FORMAT_VERSION, HISTORY_UNITS
 from usct.medium import Medium
 from usct.phantom.base import Phantom
-from usct.reconstruction import Reconstruction, Record, Status
+from usct.reconstruction import CycleSkips, Reconstruction, Record, Status
 from usct.units import ATTENUATION_REFERENCE_FREQUENCY
 
 _MAPS = ("sound_speed", "attenuation", "density")
@@ -220,4 +222,13 @@ def _read_reconstruction(file: h5py.File, path: Path) -> Reconstruction:
         text(file, "message", path),
         _texts(file, "provenance", path),
         read_field(file, path),
+        _read_skips(file),
     )
+
+
+def _read_skips(file: h5py.File) -> CycleSkips | None:
+    """What the run said of cycle skips; None in files of versions that did not look."""
+    if "cycle_skips" not in file:
+        return None
+    found = file["cycle_skips"].attrs
+    return CycleSkips(*(float(found.get(field.name, math.nan)) for field in fields(CycleSkips)))

@@ -8,9 +8,11 @@ Scan: `/acquisition/data` (tx, rx, time) or (tx, rx, freq), with `time_start`, `
 `/transducer/positions` (element, (y, x)); `/medium`, attribute `sound_speed`; `/truth`; `/initial`.
 Phantom: `/truth/sound_speed`, `attenuation`, `density`, and `labels` with the attribute `label_names`.
 Result: `/result/sound_speed`, `attenuation`, `density`, `region`; `/initial`; `/history/*`, one value for
-each update; root attributes `status` and `message`; and where the image was made by a trained field,
-`/field` with the attributes `name`, `version`, `bounds` [m/s], `settings` (JSON), `shape`, `spacing` and
-`origin` [m], and all that makes its values in `/field/arrays/*`, with the attribute `trained`.
+each update; root attributes `status` and `message`; `/cycle_skips`, attributes `frequency` [Hz],
+`start_waves`, `start_arrivals`, `end_waves`, `end_arrivals` (shares of pairs, NaN where not known) and
+`suspected`; and where the image was made by a trained field, `/field` with the attributes `name`, `version`,
+`bounds` [m/s], `settings` (JSON), `shape`, `spacing` and `origin` [m], and all that makes its values in
+`/field/arrays/*`, with the attribute `trained`.
 
 Every map carries `spacing` and `origin` [m], the coordinates of element zero. Every dataset carries the
 SHA-256 of its bytes, and the user block that of the whole file behind it.
@@ -18,6 +20,7 @@ SHA-256 of its bytes, and the user block that of the whole file behind it.
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -122,6 +125,9 @@ def write_reconstruction(result: Reconstruction, path: Path) -> None:
         hdf5.put(group, "region", array_of(result.region))
         _write_medium(file.create_group("initial"), result.start)
         _write_history(file.create_group("history"), result.history)
+        if result.skips is not None:
+            about = asdict(result.skips) | {"suspected": result.skips.suspected}
+            hdf5.set_attributes(file.create_group("cycle_skips"), about)
         if result.field is not None:
             write_field(file, result.field)
 

@@ -101,6 +101,8 @@ def _facts(reconstruction: Reconstruction) -> list[tuple[str, str]]:
         ("Status", reconstruction.status.value),
         ("Image", f"{' x '.join(map(str, grid.shape))} cells of {grid.spacing / MILLIMETRE:.3g} mm"),
     ]
+    if reconstruction.skips is not None:
+        facts.append(("Cycle skips", reconstruction.skips.sentence()))
     if history:
         facts.append(("Iterations", f"{len(history)}, {history[-1].n_solves} factorisations"))
         facts.append(("Wall time", f"{history[-1].seconds:.1f} s"))
