@@ -1,9 +1,16 @@
 """What every representation costs beside the wave solve: `python -m tests.bench.fields [--size 480] [--quick]`.
 
-One iteration takes from a field one medium, and from the same evaluation a product with the transposed derivative (a
-vjp) and one with the derivative (the vjp of that vjp), at the cells in which the solver wants the gradient. Their
-time stands against that of the solver's factorisation, fields and gradient; all take turns in one process, and
-medians count. Prints a table and writes build/fields.json, a list of rows.
+A field is asked for a medium, for products with the transposed derivative (a vjp) and with the derivative (the vjp of
+that vjp), at the cells in which the solver wants the gradient. What its own optimizer asks for:
+
+- a step: of Adam, which networks take, a medium and a transposed product; of the conjugate gradients inside a
+  Gauss-Newton update, which pixels and tailored features take, a product and a transposed product. Its time stands
+  against that of the solver's factorisation, fields and gradient.
+- an update, for which the waves are solved once: twenty steps of Adam; or a medium, a gradient and five steps of
+  conjugate gradients. Its time stands against that of the waves in it: the solver's, and a product with the linearised
+  waves and one with their transpose for every step.
+
+All take turns in one process, and medians count. Prints a table and writes build/fields.json, a list of rows.
 """
 
 import argparse
@@ -28,10 +35,12 @@ from tests.bench.measure import synchronise
 from usct.acquisition import Spectra
 from usct.choosing import choose_parameterization
 from usct.config import load_config
+from usct.forward.born import LinearizedForward
 from usct.grid import Grid
 from usct.inversion.objective import Tangent
 from usct.medium import Medium
 from usct.parameterization.base import Parameterization
+from usct.parameterization.network import NetworkField
 
 REPRESENTATIONS = {
     "pixel": (),
@@ -46,6 +55,7 @@ REPRESENTATIONS = {
 """Names, with settings beside the name."""
 
 PIXELS_PER_WAVELENGTH = 6
+ADAM_STEPS, INNER_STEPS = 20, 5
 Row = dict[str, Any]
 
 
@@ -60,17 +70,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     device = torch.device("cuda:0" if "cuda" in solver.name else "cpu")
     fields = {name: _field(name, problem).to(device) for name in REPRESENTATIONS}
     solves: list[float] = []
+    products: list[float] = []
     costs: dict[str, list[tuple[float, ...]]] = {name: [] for name in fields}
     for turn in range(repeats + 1):  # the first compiles and plans
         solve = _total(solver.run(problem), shared=True)
         _say(f"{solver.name}, {size} x {size}: {solve:.3g} s{' (warm-up)' if turn == 0 else ''}")
         taken = {name: _cost(field, problem, device) for name, field in fields.items()}
+        waves = _wave_products(problem, device)
         if turn > 0:
             solves.append(solve)
+            products.append(waves)
             for name, seconds in taken.items():
                 costs[name].append(seconds)
-    base = statistics.median(solves)
-    rows = [_row(name, fields[name], costs[name], base) for name in fields]
+    base = (statistics.median(solves), statistics.median(products))
+    rows = [_row(name, fields[name], costs[name], *base) for name in fields]
     _say(table(rows))
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(rows, indent=1) + "\n")
@@ -106,44 +119,68 @@ def _cost(field: Parameterization, problem: Problem, device: torch.device) -> tu
         medium = functional_call(field, field.named(parameters), (grid,))
         return (medium.slowness(frequency) ** 2).reshape(-1)[cells], medium.sound_speed
 
-    def seconds(call: Callable[[], object]) -> float:
-        # Not `measure`: it empties the allocator, which an inversion never does.
-        synchronise(device)
-        start = time.perf_counter()
-        call()
-        synchronise(device)
-        return time.perf_counter() - start
-
     tangents: list[Tangent] = []
-    medium = seconds(lambda: tangents.append(Tangent(squared_slowness, vector, beside=True)))
-    transposed = seconds(lambda: tangents[0].adjoint(cotangent))
-    return medium, transposed, seconds(lambda: tangents[0].apply(torch.ones_like(vector)))
+    medium = _seconds(lambda: tangents.append(Tangent(squared_slowness, vector, beside=True)), device)
+    transposed = _seconds(lambda: tangents[0].adjoint(cotangent), device)
+    ones = torch.ones_like(vector)
+    if not isinstance(field, NetworkField):
+        tangents[0].apply(ones)  # records the product, once for all steps of an update
+    return medium, transposed, _seconds(lambda: tangents[0].apply(ones), device)
 
 
-def _row(name: str, field: Parameterization, costs: Sequence[tuple[float, ...]], solve: float) -> Row:
+def _wave_products(problem: Problem, device: torch.device) -> float:
+    """Seconds for a product with the linearised waves and one with their transpose, as inversions store fields."""
+    shape = (len(problem.region), len(problem.residual))
+    fields = torch.full(shape, 0.5 + 0.5j, dtype=torch.complex64, device=device)
+    sensitivity = problem.sensitivity.to(device)
+    waves = LinearizedForward(
+        problem.residual.to(device), problem.region, 0.0, fields, fields.clone(), sensitivity, problem.array
+    )
+    return _seconds(lambda: waves.adjoint(waves.apply(sensitivity)), device)
+
+
+def _seconds(call: Callable[[], object], device: torch.device) -> float:
+    # Not `measure`: it empties the allocator, which an inversion never does.
+    synchronise(device)
+    start = time.perf_counter()
+    call()
+    synchronise(device)
+    return time.perf_counter() - start
+
+
+def _row(
+    name: str, field: Parameterization, costs: Sequence[tuple[float, ...]], solve: float, waves: float
+) -> Row:
     """Medians over the turns of one representation."""
-    parts = [statistics.median(part) for part in zip(*costs, strict=True)]
-    seconds = statistics.median(sum(cost) for cost in costs)
+    medium, transposed, product = (statistics.median(part) for part in zip(*costs, strict=True))
+    if isinstance(field, NetworkField):
+        step, update, n_steps = medium + transposed, ADAM_STEPS * (medium + transposed), ADAM_STEPS
+    else:
+        step, n_steps = product + transposed, INNER_STEPS
+        update = medium + transposed + n_steps * step
     return {
         "name": name,
         "parameters": len(field.vector()),
-        "medium_seconds": parts[0],
-        "transposed_seconds": parts[1],
-        "product_seconds": parts[2],
-        "seconds": seconds,
-        "ratio": seconds / solve,
+        "medium_seconds": medium,
+        "transposed_seconds": transposed,
+        "product_seconds": product,
+        "seconds": step,
+        "ratio": step / solve,
+        "update_ratio": update / (solve + n_steps * waves),
         "solve_seconds": solve,
+        "wave_product_seconds": waves,
     }
 
 
 def table(rows: Sequence[Row]) -> str:
     """Rows as aligned text."""
-    columns = ("parameters", "medium", "transposed", "product", "seconds", "share")
-    lines = [f"{'':16}" + "".join(f"{title:>12}" for title in columns)]
+    columns = ("parameters", "medium", "transposed", "product", "step", "step/solve", "update/waves")
+    lines = [f"{'':16}" + "".join(f"{title:>13}" for title in columns)]
     for row in rows:
         parts = (row[f"{column}_seconds"] for column in columns[1:4])
-        numbers = "".join(f"{seconds:12.3f}" for seconds in (*parts, row["seconds"]))
-        lines.append(f"{row['name']:16}{row['parameters']:12d}{numbers}{row['ratio']:12.1%}")
+        numbers = "".join(f"{seconds:13.3f}" for seconds in (*parts, row["seconds"]))
+        shares = f"{row['ratio']:13.1%}{row['update_ratio']:13.1%}"
+        lines.append(f"{row['name']:16}{row['parameters']:13d}{numbers}{shares}")
     return "\n".join(lines)
 
 

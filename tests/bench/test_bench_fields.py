@@ -16,8 +16,12 @@ def test_every_representation_has_its_row(tmp_path: Path, capsys: pytest.Capture
     assert {row["name"].split()[0] for row in rows} == set(REPRESENTATIONS)
     shown = capsys.readouterr().out
     for row in rows:
-        assert f"{row['name']:16}{row['parameters']:12d}" in shown
-        parts = [row[f"{part}_seconds"] for part in ("medium", "transposed", "product")]
-        assert min(parts) > 0
-        assert row["seconds"] == pytest.approx(sum(parts))
+        assert f"{row['name']:16}{row['parameters']:13d}" in shown
+        medium, transposed, product = (row[f"{part}_seconds"] for part in ("medium", "transposed", "product"))
+        assert min(medium, transposed, product) > 0
+        is_network = row["name"] not in ("pixel", "filtered", "tailored")
+        assert row["seconds"] == pytest.approx(transposed + (medium if is_network else product))
         assert row["ratio"] == pytest.approx(row["seconds"] / row["solve_seconds"])
+        steps = 20 * row["seconds"] if is_network else medium + transposed + 5 * row["seconds"]
+        waves = row["solve_seconds"] + (20 if is_network else 5) * row["wave_product_seconds"]
+        assert row["update_ratio"] == pytest.approx(steps / waves)
