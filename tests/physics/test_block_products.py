@@ -49,6 +49,24 @@ def test_many_at_once_are_the_same_as_one_by_one(storage):
 
 
 @pytest.mark.usefixtures("executor")
+def test_single_precision_is_right_to_six_digits():
+    """Of fields that are kept in double precision, and adjoint to the same."""
+    linearized = model_of().linearize(rough_medium(), FREQUENCY, region())
+    kept = counts(tuple(linearized.data.shape))
+    products = BlockProducts.of(linearized, kept)
+    single = products.single()
+    changes, residuals = (
+        random_like((3, len(linearized.cells)), 1, False),
+        random_like((3, *kept.shape), 2, True) * kept,
+    )
+    for found, exact in (
+        (single.apply(changes)[:, kept], products.apply(changes)[:, kept]),
+        (single.adjoint(residuals), products.adjoint(residuals)),
+    ):
+        assert 0 < relative_error(found, exact) < 1e-6
+
+
+@pytest.mark.usefixtures("executor")
 def test_some_cells_alone():
     linearized = model_of().linearize(rough_medium(), FREQUENCY, region())
     kept = counts(tuple(linearized.data.shape))
@@ -105,7 +123,9 @@ def test_smooth_products_are_adjoint_and_blind_to_detail(ring):
     smooth = SmoothProducts(products, model.padded, 4e-3)
     kept = (model.array.opening_angles() > 0.5).double()
     rough = random_like((3, len(products.rows)), 5, False)
-    assert_adjoint(smooth.apply, smooth.adjoint, rough, random_like((3, 24, 24), 6, True) * kept, real=True)
+    residuals = random_like((3, 24, 24), 6, True) * kept
+    # In single precision.
+    assert_adjoint(smooth.apply, smooth.adjoint, rough, residuals, 1e-6, real=True)
     points = model.padded.points().reshape(-1, 2)[products.linearized.cells]
     fading = torch.exp(-0.5 * points.square().sum(dim=1) / 5e-3**2)
     detail = fading * plane_waves(ring, 2 * math.pi / 4e-3).T

@@ -161,6 +161,10 @@ class TangentKernels:
             total += torch.stack([tangent.adjoint(one.to(tangent.value)).cpu() for one in cells])
         return self.scaled(total) - self._outer(data, self._unit_data, self._makes_unit)
 
+    def single(self) -> dict[int, BlockProducts]:
+        """The waves' Jacobian to six digits: twice as fast where the fields are kept in double precision."""
+        return {number: blocks.single() for number, blocks in self._blocks.items()}
+
     def smooth(self, n_splines: int) -> dict[int, SmoothProducts] | None:
         """The waves' Jacobian for changes that vary slowly, from about so many splines; None if that is no less."""
         found = {}

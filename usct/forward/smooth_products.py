@@ -33,7 +33,7 @@ class SmoothProducts:
     """
 
     def __init__(self, products: BlockProducts, grid: Grid, spacing: float) -> None:
-        self._products = products
+        self._products = products = products.single()  # the rest is off by far more than its rounding
         cells = products.linearized.cells.numpy()
         place = np.divmod(cells, grid.shape[1])
         width = max(1.0, spacing / grid.spacing)
@@ -52,7 +52,8 @@ class SmoothProducts:
             real = self.apply(changes.real)
             return real + 1j * self.apply(changes.imag) if changes.imag.any() else real
         coefficients = scipy.linalg.cho_solve(self._gram, self._splines.T @ changes.T.numpy())
-        return self._products.unpacked(self._jacobian.T @ torch.from_numpy(coefficients).to(self._jacobian))
+        seen = torch.from_numpy(coefficients.T).to(self._jacobian) @ self._jacobian
+        return self._products.unpacked(seen.T)
 
     def adjoint(self, residuals: torch.Tensor) -> torch.Tensor:
         """Real part of J^H of residuals, shape (n, tx, rx), zero where nothing counts; shape (n, cell), float64."""
