@@ -128,7 +128,7 @@ def test_radial_amplitude_of_white_noise_is_flat_and_of_a_wave_is_where_it_belon
 
 
 def test_half_of_the_cells_tell_the_same_of_images_without_fine_detail(tailored):
-    """Away from the rim, which is sharp, within 1 %; each product is the transpose of the other.
+    """Within 5 thousandths, rim included; each product is the transpose of the other.
 
     Not where cells are too far apart.
     """
@@ -137,10 +137,9 @@ def test_half_of_the_cells_tell_the_same_of_images_without_fine_detail(tailored)
     half = kernels.halved(2 * rings.CUTOFF * wave)
     assert half is not None
     assert kernels.halved(40 * wave) is None
-    away = torch.linalg.vector_norm(tailored.ring.image.points(), dim=-1) / tailored.ring.object_radius
     noise = torch.randn(6, *kernels.image.shape, generator=torch.Generator().manual_seed(3)).double()
-    parameters = torch.stack([kernels.from_image(one) for one in noise * torch.exp(-((away / 0.4) ** 4))])
+    parameters = torch.stack([kernels.from_image(one) for one in noise])
     exact, found = kernels.apply_all(parameters), kernels.apply_all(parameters, half)
-    assert float((found - exact).norm() / exact.norm()) < 0.01
+    assert float((found - exact).norm() / exact.norm()) < 0.005
     back = kernels.adjoint_all(exact, half)
     torch.testing.assert_close((found * exact).sum(1), (parameters * back).sum(1), rtol=1e-9, atol=0)

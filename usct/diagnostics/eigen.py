@@ -17,7 +17,7 @@ N_BLOCK = 16
 N_SPARE = 8
 """Modes that are sought beyond those wanted: the last converge slowest."""
 
-N_SPLINES = 12
+N_SPLINES = 8
 """Splines for each mode sought, in the search among smooth changes."""
 
 SMOOTH_TOLERANCE = 0.7
@@ -61,9 +61,9 @@ def top_eigenpairs(
 ) -> Eigenpairs:
     """The largest eigenvalues of the wave tangent kernel and their modes, by block Lanczos.
 
-    Large kernels are searched on a quarter of the cells first, which is nearly right for the strongest modes, since
-    they are smooth. What comes out is where the search with all cells starts; its residuals are exact, or right to six
-    digits of the largest eigenvalue where the tolerance allows for single precision.
+    Large kernels are searched among smooth changes first, on a fraction of the cells, which is right to a hundredth for
+    the strongest modes. What comes out is where the search with all cells starts; its residuals are exact, or right to
+    six digits of the largest eigenvalue where the tolerance allows for single precision.
 
     Args:
         kernels: Of a stage, or of one frequency.

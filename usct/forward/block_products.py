@@ -9,6 +9,7 @@ nothing, changes of a lossless medium are real, and pairs that do not count are 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import scipy.sparse
 import torch
 
 from usct.forward.born import LinearizedForward
@@ -133,6 +134,18 @@ class BlockProducts:
         result = torch.zeros(len(self.rows), parts.shape[1], dtype=torch.float64, device=parts.device)
         for cells, part, tile in self._formed():
             result[cells] += tile @ parts[part]
+        return result
+
+    def combined(self, weights: scipy.sparse.csr_array) -> torch.Tensor:
+        """Jacobian for combinations of cells: sparse weights, shape (row, n), to (n, n_parts) of this dtype."""
+        if self._compiled():
+            from usct.forward import compiled_blocks
+
+            return compiled_blocks.combined(self, weights)
+        device = self.linearized.fields.device
+        result = torch.zeros(weights.shape[1], self.n_parts, dtype=self.dtype, device=device)
+        for cells, part, tile in self._formed():
+            result[:, part] += torch.from_numpy(weights[cells].toarray()).to(tile).T @ tile
         return result
 
     def _compiled(self) -> bool:

@@ -5,12 +5,16 @@ from typing import TYPE_CHECKING
 
 import numba
 import numpy as np
+import scipy.sparse
 import torch
 
 from usct.forward.parallel import each, n_threads, shares
 
 if TYPE_CHECKING:
     from usct.forward.block_products import BlockProducts
+
+MOST_CELLS = 16_384
+"""Cells whose fields are laid out at once where they are combined."""
 
 BLOCK_CELLS, TILE_CELLS, PANEL = 960, 160, 48
 """Cells between two visits to the result, cells of a tile, and vectors that it meets at once.
@@ -48,6 +52,27 @@ def backward(products: "BlockProducts", pairs: torch.Tensor) -> torch.Tensor:
     return _joined(result, pairs.shape[1])
 
 
+def combined(products: "BlockProducts", weights: scipy.sparse.csr_array) -> torch.Tensor:
+    """Combinations of cells by sparse weights, shape (row, n), to (n, part); tiles are shared among threads."""
+    dtype = torch.zeros(0, dtype=products.dtype).numpy().dtype
+    result = np.zeros((weights.shape[1], products.n_parts), dtype=dtype)
+    tiles, rows, model = products.tiles.numpy(), products.rows.numpy(), _arrays(products)
+    n, values = model[0].shape[1], weights.data.astype(dtype)
+    for low in range(0, len(rows), MOST_CELLS):
+        some = rows[low : low + MOST_CELLS]
+        fields, pivots, _ = _workspace(n, products.group, result, len(some))
+        each(
+            lambda share: _split(*model, some[share], fields[:, :, share], pivots[:, :, share]),  # noqa: B023
+            shares(len(some)),
+        )
+        ends = weights.indptr[low : low + len(some) + 1]
+        each(
+            lambda share: _combine(fields, pivots, tiles[share], ends, weights.indices, values, result),  # noqa: B023
+            shares(len(tiles)),
+        )
+    return torch.from_numpy(result)
+
+
 def _arrays(products: "BlockProducts") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     model = products.linearized
     return model.fields.numpy(), model.spread_fields.numpy(), model.sensitivity.numpy()
@@ -69,7 +94,7 @@ def _joined(panels: np.ndarray, n: int) -> torch.Tensor:
 @numba.njit(cache=True, nogil=True)
 def _forward(u, v, weights, rows, changes, tiles, group, result):  # type: ignore[no-untyped-def] # compiled
     n_panels, n, width = changes.shape
-    fields, pivots, buffer = _workspace(u.shape[1], group, changes)
+    fields, pivots, buffer = _workspace(u.shape[1], group, changes, BLOCK_CELLS)
     products = np.empty(2 * group * width, dtype=changes.dtype)
     sums = np.empty((n_panels, 2 * group, width), dtype=changes.dtype)
     for low in range(0, n, BLOCK_CELLS):
@@ -93,7 +118,7 @@ def _forward(u, v, weights, rows, changes, tiles, group, result):  # type: ignor
 @numba.njit(cache=True, nogil=True)
 def _backward(u, v, weights, rows, pairs, tiles, group, result):  # type: ignore[no-untyped-def] # compiled
     n_panels, n, width = result.shape
-    fields, pivots, buffer = _workspace(u.shape[1], group, pairs)
+    fields, pivots, buffer = _workspace(u.shape[1], group, pairs, BLOCK_CELLS)
     product = np.empty((TILE_CELLS, width), dtype=pairs.dtype)
     sums = np.empty((n_panels, TILE_CELLS, width), dtype=pairs.dtype)
     for low in range(0, n, BLOCK_CELLS):
@@ -113,12 +138,32 @@ def _backward(u, v, weights, rows, pairs, tiles, group, result):  # type: ignore
             result[:, low + first : low + first + cells] = sums[:, :cells]
 
 
+@numba.njit(cache=True, nogil=True, fastmath={"contract"})
+def _combine(fields, pivots, tiles, ends, columns, weights, result):  # type: ignore[no-untyped-def] # compiled
+    """Rows of each tile, made one after the other, times the weights between two ends."""
+    group = fields.shape[3]
+    sums = np.empty((len(result), 2 * group), dtype=result.dtype)
+    row = np.empty((1, 2 * group), dtype=result.dtype)
+    for t in range(len(tiles)):
+        i, start, stop, end = tiles[t]
+        size = 2 * (stop - start)
+        made = row[:, :size]
+        sums[:] = 0
+        for k in range(len(ends) - 1):
+            _form(fields[start // group], pivots[i], k, start % group, made)
+            for entry in range(ends[k], ends[k + 1]):
+                weight, total = weights[entry], sums[columns[entry]]
+                for j in range(size):
+                    total[j] += weight * made[0, j]
+        result[:, end - size : end] += sums[:, :size]
+
+
 @numba.njit(cache=True, nogil=True)
-def _workspace(n, group, like):  # type: ignore[no-untyped-def] # compiled
+def _workspace(n, group, like, n_cells):  # type: ignore[no-untyped-def] # compiled
     """Fields of groups of partners, those of every element by itself, and a tile."""
     return (
-        np.empty((-(-n // group), 4, BLOCK_CELLS, group), dtype=like.dtype),
-        np.empty((n, 4, BLOCK_CELLS), dtype=like.dtype),
+        np.empty((-(-n // group), 4, n_cells, group), dtype=like.dtype),
+        np.empty((n, 4, n_cells), dtype=like.dtype),
         np.empty(TILE_CELLS * 2 * group, dtype=like.dtype),
     )
 

@@ -6,6 +6,7 @@ from typing import final
 import torch
 
 from usct.forward.block_products import BlockProducts
+from usct.forward.thinning import chessboard
 from usct.grid import Grid
 
 
@@ -14,8 +15,8 @@ class HalfProducts:
     """Products by half of the cells, each for two.
 
     Products of two fields hold detail up to the wavenumber 2 k, a change up to some other. A chessboard of cells h
-    apart repeats spectra every 2 pi / (sqrt(2) h) at the nearest, so a sum over it equals that over all cells, but
-    for what the rim adds, where that exceeds the sum of both. `adjoint` is the transpose of `apply`.
+    apart repeats spectra every 2 pi / (sqrt(2) h) at the nearest, so a sum over it equals that over all cells where
+    that exceeds the sum of both; at the rim all cells are taken. `adjoint` is the transpose of `apply`.
 
     Args:
         products: With changes of all cells.
@@ -23,9 +24,10 @@ class HalfProducts:
     """
 
     def __init__(self, products: BlockProducts, grid: Grid) -> None:
-        cells = products.linearized.cells.cpu()
-        self._n_cells = len(cells)
-        self._rows = ((cells // grid.shape[1] + cells % grid.shape[1]) % 2 == 0).nonzero()[:, 0]
+        weights = chessboard(products.linearized.cells.cpu().numpy(), grid.shape)
+        self._n_cells = len(weights)
+        self._rows = torch.from_numpy(weights.nonzero()[0])
+        self._weights = torch.from_numpy(weights)[self._rows]
         self._products = products.some(self._rows)
 
     @staticmethod
@@ -35,10 +37,10 @@ class HalfProducts:
 
     def apply(self, changes: torch.Tensor) -> torch.Tensor:
         """J of changes of squared slowness, shape (n, cell), real or complex; shape (n, tx, rx), complex128."""
-        return self._products.apply(2 * changes[:, self._rows])
+        return self._products.apply(self._weights * changes[:, self._rows])
 
     def adjoint(self, residuals: torch.Tensor) -> torch.Tensor:
         """Real part of J^H of residuals, shape (n, tx, rx), zero where nothing counts; shape (n, cell), float64."""
         found = torch.zeros(len(residuals), self._n_cells, dtype=torch.float64)
-        found[:, self._rows] = 2 * self._products.adjoint(residuals)
+        found[:, self._rows] = self._weights * self._products.adjoint(residuals)
         return found
