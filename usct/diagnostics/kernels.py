@@ -162,7 +162,7 @@ class TangentKernels:
         return self.scaled(total) - self._outer(data, self._unit_data, self._makes_unit)
 
     def single(self) -> dict[int, BlockProducts]:
-        """The waves' Jacobian to six digits: twice as fast where the fields are kept in double precision."""
+        """The waves' Jacobian to six digits, in half the time where the fields are kept in double precision."""
         return {number: blocks.single() for number, blocks in self._blocks.items()}
 
     def smooth(self, n_splines: int) -> dict[int, SmoothProducts] | None:
@@ -180,11 +180,9 @@ class TangentKernels:
         found = {}
         for number, blocks in self._blocks.items():
             objective = self.point.objective
-            model, wave = (
-                objective.models[number],
-                2 * math.pi * float(objective.observed.frequencies[number]),
-            )
-            if not HalfProducts.suffices(model.padded.spacing, wave / model.water_sound_speed, detail):
+            model, frequency = objective.models[number], float(objective.observed.frequencies[number])
+            wave = 2 * math.pi * frequency / model.water_sound_speed
+            if not HalfProducts.suffices(model.padded.spacing, wave, detail):
                 return None
             found[number] = HalfProducts(blocks, model.padded)
         return found
