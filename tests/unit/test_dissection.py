@@ -8,7 +8,7 @@ import torch
 
 from tests.helpers import random_like, relative_error
 from usct.forward import solver
-from usct.forward.dissection import dissect
+from usct.forward.dissection import Layout, dissect
 from usct.forward.pml import stretching
 from usct.forward.solver import factorise
 from usct.forward.sources import SparseSources, trace
@@ -62,9 +62,9 @@ def by_superlu(couplings, sources):
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("leaf_width", [1, 5, 6, 9])
-def test_every_node_is_eliminated_once(shape, leaf_width):
-    plan = dissect(shape, leaf_width)
+@pytest.mark.parametrize("layout", [Layout(1), Layout(), Layout(9), Layout(5, 0.3), Layout(1, 0.01)], ids=str)
+def test_every_node_is_eliminated_once(shape, layout):
+    plan = dissect(shape, layout)
     nodes = np.concatenate([(g.offsets[:, None] + g.inner).ravel() for g in plan.groups])
     assert np.array_equal(np.sort(nodes), np.arange(shape[0] * shape[1]))
     assert plan.groups[-1].n_fronts == 1
@@ -151,10 +151,10 @@ def test_near_resonant_boxes(executor, offset):
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
-@pytest.mark.parametrize("leaf_width", [5, 6, 7, 9])
-def test_the_dissection_does_not_matter(executor, leaf_width):
+@pytest.mark.parametrize("layout", [Layout(5), Layout(), Layout(7, 0.37), Layout(9, 0.42)], ids=str)
+def test_the_dissection_does_not_matter(executor, layout):
     couplings, sources = helmholtz((30, 37), 1.2, n_cells=6), sources_at((30, 37))
-    fields = factorise(couplings[None], executor, leaf_width).solve(sources)[0]
+    fields = factorise(couplings[None], executor, layout).solve(sources)[0]
     assert relative_error(fields, by_superlu(couplings, sources)) < 1e-10
 
 

@@ -4,14 +4,17 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
+from usct.acquisition import TransducerArray
 from usct.config import RunConfig, Section, load_config
 from usct.errors import InputError
 from usct.phantom import toml
+from usct.units import MILLIMETRE
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,60}$"
 _NOT_IDENTITY = {"description", "threads", "device"}
@@ -31,6 +34,9 @@ class ScanSettings(Section):
     """How scans are simulated where the dataset holds phantoms."""
 
     elements: int = Field(256, ge=3, le=8192)
+    transmits: int | None = Field(
+        None, ge=1, description="How many elements fire, evenly spread; none: all. All of them listen."
+    )
     radius_mm: float = Field(110.0, gt=1, le=2000)
     frequencies_mhz: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (0.2, 0.3, 0.4, 0.5, 0.65), min_length=1
@@ -41,8 +47,22 @@ class ScanSettings(Section):
         "time", description="Time stepping shares nothing with the inversion; the direct solver is quicker."
     )
     spacing_mm: float | None = Field(None, gt=0, description="Of the grid; none: as the engine chooses.")
+    uniform_density: bool = Field(False, description="Simulate with the water's density everywhere.")
     traces: bool = Field(False, description="Reconstruct from traces, not from their spectra; time engine.")
     keep: bool = Field(False, description="Keep the scans.")
+
+    @model_validator(mode="after")
+    def _elements_to_fire(self) -> Self:
+        if self.transmits is not None and self.elements % self.transmits:
+            raise ValueError(f"transmits must divide the {self.elements} elements evenly")
+        return self
+
+    @property
+    def array(self) -> TransducerArray:
+        """The ring."""
+        ring = TransducerArray.ring(self.elements, self.radius_mm * MILLIMETRE)
+        step = self.elements // (self.transmits or self.elements)
+        return replace(ring, transmits=ring.transmits[::step])
 
 
 class DiagnosisSettings(Section):

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from usct import api, io
-from usct.acquisition import Acquisition, Spectra, TransducerArray
+from usct.acquisition import Acquisition, Spectra
 from usct.batch.records import Task, alone
 from usct.diagnostics.compose import Options
 from usct.errors import InputError
@@ -86,7 +86,9 @@ def _scan(task: Task, phantom: Phantom) -> Acquisition:
 def _simulated(task: Task, phantom: Phantom) -> Acquisition:
     """A new scan, each case with draws of its own."""
     settings = task.settings.scan
-    array = TransducerArray.ring(settings.elements, settings.radius_mm * MILLIMETRE)
+    array = settings.array
+    if settings.uniform_density:
+        phantom = replace(phantom, medium=replace(phantom.medium, density=None))
     frequencies = [f * MEGAHERTZ for f in sorted(settings.frequencies_mhz)]
     seed = int.from_bytes(hashlib.sha256(f"{settings.seed}/{task.case.name}".encode()).digest()[:4])
     spacing = None if settings.spacing_mm is None else settings.spacing_mm * MILLIMETRE

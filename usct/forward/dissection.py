@@ -17,8 +17,23 @@ import numpy as np
 
 from usct.forward.stencil import NEIGHBOURS
 
-LEAF_WIDTH = 6
-"""Boxes at most this wide are eliminated as one front; smaller leaves mean more, larger ones wasted work."""
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the separators lie.
+
+    Attributes:
+        leaf_width: Boxes at most this wide are eliminated as one front; smaller leaves mean more, larger ones
+            wasted work.
+        first_cut: Place of the first separator along each axis, as a share of it; all later ones halve their
+            box. Other places than the middle change the size of every box, for a little more work.
+    """
+
+    leaf_width: int = 6
+    first_cut: float = 0.5
+
+
+STANDARD = Layout()
 
 
 @dataclass(frozen=True)
@@ -95,12 +110,12 @@ Key = tuple[int, int, bool, bool, bool, bool]
 
 
 @functools.lru_cache(maxsize=16)
-def dissect(shape: tuple[int, int], leaf_width: int = LEAF_WIDTH) -> Plan:
+def dissect(shape: tuple[int, int], layout: Layout = STANDARD) -> Plan:
     """Plan the elimination of a grid with 9-point couplings.
 
     Args:
         shape: Number of nodes (ny, nx), both at least 1.
-        leaf_width: Boxes at most this wide and high are not split further.
+        layout: Where the separators lie.
 
     Returns:
         The plan; calls with equal arguments share one.
@@ -115,7 +130,7 @@ def dissect(shape: tuple[int, int], leaf_width: int = LEAF_WIDTH) -> Plan:
         pending.discard(key)
         order.append(key)
         here = np.concatenate(offsets[key])
-        for side, (child, dy, dx) in enumerate(_split(key, leaf_width)):
+        for side, (child, dy, dx) in enumerate(_split(key, layout)):
             known = offsets.setdefault(child, [])
             starts[key, side] = sum(map(len, known))
             known.append(here + dy * shape[1] + dx)
@@ -124,10 +139,10 @@ def dissect(shape: tuple[int, int], leaf_width: int = LEAF_WIDTH) -> Plan:
     index = {key: number for number, key in enumerate(order)}
     groups = []
     for key in order:
-        inner, outer = _front(key, leaf_width)
+        inner, outer = _front(key, layout)
         children = tuple(
-            Child(index[child], starts[key, side], _places(key, child, dy, dx, leaf_width))
-            for side, (child, dy, dx) in enumerate(_split(key, leaf_width))
+            Child(index[child], starts[key, side], _places(key, child, dy, dx, layout))
+            for side, (child, dy, dx) in enumerate(_split(key, layout))
         )
         rows, columns, couplings = _couplings(inner, outer, shape)
         flat_inner, flat_outer = (
@@ -148,19 +163,19 @@ def dissect(shape: tuple[int, int], leaf_width: int = LEAF_WIDTH) -> Plan:
     return Plan(shape, tuple(groups))
 
 
-def _split(key: Key, leaf_width: int) -> tuple[tuple[Key, int, int], ...]:
+def _split(key: Key, layout: Layout) -> tuple[tuple[Key, int, int], ...]:
     """The two boxes beside the separator of a box, with their places in it; none for a leaf."""
     height, width, top, bottom, left, right = key
-    if max(height, width) <= max(leaf_width, 2):
+    if max(height, width) <= max(layout.leaf_width, 2):
         return ()
     if height >= width:
-        middle = height // 2
+        middle = _middle(height, top and bottom, layout)
         below = height - middle - 1
         return (
             ((middle, width, top, False, left, right), 0, 0),
             ((below, width, False, bottom, left, right), middle + 1, 0),
         )
-    middle = width // 2
+    middle = _middle(width, left and right, layout)
     beyond = width - middle - 1
     return (
         ((height, middle, top, bottom, left, False), 0, 0),
@@ -168,16 +183,24 @@ def _split(key: Key, leaf_width: int) -> tuple[tuple[Key, int, int], ...]:
     )
 
 
+def _middle(length: int, is_first: bool, layout: Layout) -> int:
+    """Where a box is cut; the sides of the cut both hold something."""
+    place = int(length * (layout.first_cut if is_first else 0.5))
+    return min(max(place, 1), length - 2)
+
+
 @functools.lru_cache(maxsize=4096)
-def _front(key: Key, leaf_width: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+def _front(key: Key, layout: Layout) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """Inner and outer nodes (y, x) of a box, relative to its first node."""
     height, width, top, bottom, left, right = key
-    if not _split(key, leaf_width):
+    if not _split(key, layout):
         inner = [(y, x) for y in range(height) for x in range(width)]
     elif height >= width:
-        inner = [(height // 2, x) for x in range(width)]
+        middle = _middle(height, top and bottom, layout)
+        inner = [(middle, x) for x in range(width)]
     else:
-        inner = [(y, width // 2) for y in range(height)]
+        middle = _middle(width, left and right, layout)
+        inner = [(y, middle) for y in range(height)]
     first, last = (0 if left else -1), (width if right else width + 1)
     outer = [] if top else [(-1, x) for x in range(first, last)]
     sides = ([] if left else [-1]) + ([] if right else [width])
@@ -186,10 +209,10 @@ def _front(key: Key, leaf_width: int) -> tuple[list[tuple[int, int]], list[tuple
     return inner, outer
 
 
-def _places(key: Key, child: Key, dy: int, dx: int, leaf_width: int) -> np.ndarray:
-    inner, outer = _front(key, leaf_width)
+def _places(key: Key, child: Key, dy: int, dx: int, layout: Layout) -> np.ndarray:
+    inner, outer = _front(key, layout)
     place = {node: number for number, node in enumerate(inner + outer)}
-    return np.array([place[y + dy, x + dx] for y, x in _front(child, leaf_width)[1]], dtype=np.int64)
+    return np.array([place[y + dy, x + dx] for y, x in _front(child, layout)[1]], dtype=np.int64)
 
 
 def _couplings(

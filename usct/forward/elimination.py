@@ -60,6 +60,8 @@ def eliminate(plan: Plan, couplings: torch.Tensor) -> Factors:
             handed = complements[child.group]
             places = _index(child.places, device)
             front[:, :, places[:, None], places] += handed[:, child.start : child.start + group.n_fronts]
+        # Both boxes may be of one group, so that it is dropped after them.
+        for child in group.children:
             if last_use[child.group] == number:
                 complements[child.group] = couplings.new_empty(0)
         inverse = torch.linalg.inv(front[..., :s, :s])

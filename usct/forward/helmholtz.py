@@ -12,6 +12,7 @@ from usct.errors import InputError
 from usct.forward import stencil
 from usct.forward.base import ForwardModel
 from usct.forward.born import LinearizedForward
+from usct.forward.dissection import Layout
 from usct.forward.parallel import single_threaded_blas
 from usct.forward.pml import stretching
 from usct.forward.sampling import Sampling, sample_elements
@@ -23,8 +24,8 @@ from usct.medium import Medium
 LEAST_POINTS_PER_WAVELENGTH = 3.5
 LARGEST_RESIDUAL = 1e-8
 USELESS_RESIDUAL = 1e-4
-LEAF_WIDTHS = (6, 7, 5, 9)
-"""Dissections to try, in this order."""
+OTHER_LAYOUTS = (Layout(9, 0.42), Layout(7, 0.37), Layout(5, 0.45))
+"""Dissections to try after the standard one; all differ in the size of boxes from the first cut to the leaves."""
 
 
 @dataclass(frozen=True)
@@ -152,12 +153,11 @@ class Helmholtz(ForwardModel):
     ) -> tuple[torch.Tensor, float]:
         """Fields of all elements, and the relative residual of the wave equation.
 
-        A front whose box resonates at this frequency amplifies rounding. That shows in the residual, and
-        leaves of another size often help.
+        A front whose box resonates at this frequency amplifies rounding. That shows in the residual, and boxes of
+        other sizes help.
 
         Raises:
-            InputError: If the residual stays so large that the fields are worthless; it takes a uniform
-                medium and a frequency within a millionth of a resonance.
+            InputError: If the residual stays so large that the fields are worthless, whatever the boxes.
         """
         n_elements, width = sampling.nodes.shape
         # The operator stands for h^2 (laplacian + k^2) and a point source for a delta over one cell, hence -1.
@@ -167,14 +167,17 @@ class Helmholtz(ForwardModel):
             -sampling.weights.reshape(-1).numpy(),
             n_elements,
         )
-        residual = math.nan
-        for leaf_width in LEAF_WIDTHS:
-            factorization = factorise(couplings[None], self.executor, leaf_width)
-            if not check:
-                break
-            residual = factorization.residual(sources, torch.from_numpy(sources.weights)[None])
-            if residual <= LARGEST_RESIDUAL:
-                break
+        factorization, residual = factorise(couplings[None], self.executor), math.nan
+        if check:
+            weights = torch.from_numpy(sources.weights)[None]
+            residual = factorization.residual(sources, weights)
+            for layout in OTHER_LAYOUTS:
+                if residual <= LARGEST_RESIDUAL:
+                    break
+                other = factorise(couplings[None], self.executor, layout)
+                # Written so that a better one also replaces one that is not finite.
+                if not (own := other.residual(sources, weights)) >= residual:
+                    factorization, residual = other, own
         if check and not residual <= USELESS_RESIDUAL:
             raise InputError(
                 f"the direct solver met a resonance of the grid of {1e3 * self.grid.spacing:g} mm (relative residual "

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from usct.forward import elimination, memory, stencil
-from usct.forward.dissection import LEAF_WIDTH, Plan, dissect
+from usct.forward.dissection import STANDARD, Layout, Plan, dissect
 from usct.forward.parallel import compiled_code_runs
 from usct.forward.sources import Activity, SparseSources, trace
 
@@ -92,14 +92,14 @@ class Factorization:
 
 
 def factorise(
-    couplings: torch.Tensor, executor: Executor = "auto", leaf_width: int = LEAF_WIDTH
+    couplings: torch.Tensor, executor: Executor = "auto", layout: Layout = STANDARD
 ) -> Factorization:
     """Factorise operators on one grid.
 
     Args:
         couplings: Shape (freq, 5, ny, nx), complex.
         executor: `torch` runs anywhere; `compiled` needs a CPU and complex128; `auto` picks.
-        leaf_width: Size of the boxes that are eliminated at once; it moves all separators.
+        layout: Where the dissection puts its separators.
 
     Raises:
         ValueError: If the compiled executor is asked for what it cannot do.
@@ -114,7 +114,7 @@ def factorise(
         from usct.forward import compiled
 
         module = compiled
-    plan = dissect((int(couplings.shape[2]), int(couplings.shape[3])), leaf_width)
+    plan = dissect((int(couplings.shape[2]), int(couplings.shape[3])), layout)
     return Factorization(plan, couplings, module.eliminate(plan, couplings), module)
 
 
