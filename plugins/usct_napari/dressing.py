@@ -8,18 +8,26 @@ from usct_napari.sourcing import source_of
 if TYPE_CHECKING:
     from napari import Viewer
 
+SETTLED = 500
+"""By when a window that is being opened has taken its room [ms]."""
 _DRESSED = "usct_dressed"
 
 
-def dress_current_viewer() -> None:
-    """Dress the layers that come next into the viewer that is open; without one, do nothing."""
+def current_viewer() -> "Viewer | None":
+    """The viewer that is open, or None; napari is not loaded for it."""
     if "napari" not in sys.modules:
-        return
+        return None
     import napari
 
-    viewer = napari.current_viewer()
-    if viewer is not None:
-        dress(viewer)
+    return napari.current_viewer()
+
+
+def tell_soon(sentence: str) -> None:
+    """Show a sentence in napari's notification once the window stands, which may not be up yet."""
+    from napari.utils.notifications import show_error
+    from qtpy.QtCore import QTimer
+
+    QTimer.singleShot(SETTLED, lambda: show_error(sentence))
 
 
 def dress(viewer: "Viewer") -> None:

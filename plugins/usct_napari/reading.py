@@ -3,15 +3,18 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from usct_napari.dressing import current_viewer, dress, tell_soon
 from usct_napari.sourcing import LayerData
 
 LARGE = 64 * 2**20
 """Traces larger than this stay in their file until somebody looks at them [bytes]."""
 
 Paths = str | Sequence[str]
+Found = list[LayerData] | list[tuple[None]]
+"""Layers, or what napari takes as said already."""
 
 
-def get_reader(path: Paths) -> Callable[[Paths], list[LayerData]] | None:
+def get_reader(path: Paths) -> Callable[[Paths], Found] | None:
     """The reader, or None where a file is none of usct's, so that other plug-ins get it.
 
     Args:
@@ -21,7 +24,30 @@ def get_reader(path: Paths) -> Callable[[Paths], list[LayerData]] | None:
     from usct.io.glance import is_readable
 
     paths = [Path(p) for p in _listed(path)]
-    return read if all(is_dicom(p) or is_readable(p) for p in paths) else None
+    return read_or_tell if all(is_dicom(p) or is_readable(p) for p in paths) else None
+
+
+def read_or_tell(path: Paths) -> Found:
+    """Read for a window: what cannot be read is said in a notification of it, and nothing is opened.
+
+    Raises:
+        InputError: As `read`, where there is no window.
+    """
+    from usct.errors import InputError
+
+    viewer = current_viewer()
+    if viewer is None:
+        return read(path)
+    dress(viewer)
+    try:
+        return read(path)
+    except InputError as error:
+        sentence = " ".join(str(error).split())
+        for one in _listed(path):
+            # A notification shows its beginning alone, of which a folder would take all.
+            sentence = sentence.replace(one, Path(one).name)
+        tell_soon(sentence)
+        return [(None,)]
 
 
 def read(path: Paths) -> list[LayerData]:
@@ -34,13 +60,9 @@ def read(path: Paths) -> list[LayerData]:
         Layer data; all of them, or none at all where one file cannot be read.
 
     Raises:
-        InputError: If a file is damaged or contradicts itself; napari shows the sentence.
+        InputError: If a file is damaged or contradicts itself.
     """
-    from usct_napari.dressing import dress_current_viewer
-
-    layers = [layer for one in _listed(path) for layer in _read_one(Path(one))]
-    dress_current_viewer()
-    return layers
+    return [layer for one in _listed(path) for layer in _read_one(Path(one))]
 
 
 def _read_one(path: Path) -> list[LayerData]:

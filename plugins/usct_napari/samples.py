@@ -6,25 +6,25 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from usct_napari.sourcing import LayerData
+from usct_napari.reading import Found, read_or_tell
 
 VERSION = "1"
 """Of what the samples hold; another one makes them anew."""
 
 
-def breast() -> list[LayerData]:
+def breast() -> Found:
     """A breast phantom in a ring of 128 elements, spectra at 150, 200 and 250 kHz, 40 dB."""
-    return _opened(breast_file())
+    return read_or_tell(str(breast_file()))
 
 
-def head() -> list[LayerData]:
+def head() -> Found:
     """A head phantom: sound speed, attenuation, density and tissues."""
-    return _opened(_made("head-phantom.h5", _make_head))
+    return read_or_tell(str(_made("head-phantom.h5", _make_head)))
 
 
-def traces() -> list[LayerData]:
+def traces() -> Found:
     """Traces of a disc in a ring of 32 elements in the layout of measured data, two elements dead."""
-    return _opened(traces_file())
+    return read_or_tell(str(traces_file()))
 
 
 def breast_file(folder: Path | None = None) -> Path:
@@ -35,12 +35,6 @@ def breast_file(folder: Path | None = None) -> Path:
 def traces_file(folder: Path | None = None) -> Path:
     """The traces' file, made where it is missing."""
     return _made("disc-traces.h5", _make_traces, folder)
-
-
-def _opened(path: Path) -> list[LayerData]:
-    from usct_napari.reading import read
-
-    return read(str(path))
 
 
 def _made(name: str, make: Callable[[Path], None], folder: Path | None = None) -> Path:

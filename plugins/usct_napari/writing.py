@@ -1,7 +1,6 @@
 """Saving what napari shows, in the files that hold all of it."""
 
 import csv
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 from usct.io.dicom.layers import Space
 from usct.units import MILLIMETRE
+from usct_napari.dressing import current_viewer
 from usct_napari.sourcing import Source, source_of
 
 
@@ -115,11 +115,7 @@ def _is_upright(facts: dict[str, Any], n_axes: int) -> bool:
 
 def _space_shown() -> Space | None:
     """The patient's coordinates of the topmost visible layer that has them."""
-    if "napari" not in sys.modules:
-        return None
-    import napari
-
-    viewer = napari.current_viewer()
+    viewer = current_viewer()
     layers = reversed(viewer.layers) if viewer is not None else ()
     sources = (source_of(layer) for layer in layers if layer.visible)
     return next((s.space for s in sources if s is not None and s.space is not None), None)

@@ -1,14 +1,44 @@
 """The plug-in in a real window, each script in a process of its own."""
 
+import shutil
+
+import h5py
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from pydicom.data import get_testdata_file
+
+from usct import io
+from usct.acquisition import Acquisition, Traces, TransducerArray
 
 pytestmark = pytest.mark.slow
 
 
 def test_everything_opens_without_a_complaint(drive, tmp_path):
     drive("opening", tmp_path)
+
+
+def test_napari_opens_scans_and_folders_without_a_question(drive, tmp_path):
+    scan = Acquisition(TransducerArray.ring(8, 0.05), Traces.of(torch.ones(8, 8, 9), 0.0, 2e6))
+    paths = [tmp_path / name for name in ("ring.h5", "matlab.mat", "slices", "damaged.h5")]
+    io.save(scan, paths[0])
+    with h5py.File(paths[1], "w") as file:
+        file["full_dataset"], file["time"] = np.ones((8, 8, 9)), np.arange(9)[:, None] / 2e6
+        file["transducerPositionsXY"] = scan.array.positions.numpy()[:, ::-1]
+    paths[2].mkdir()
+    shutil.copy(get_testdata_file("CT_small.dcm"), paths[2] / "slice.dcm")
+    damaged = bytearray(paths[0].read_bytes())
+    damaged[-200] ^= 0xFF
+    paths[3].write_bytes(damaged)
+    lines = drive("launching", *paths).splitlines()
+    found = {line.removeprefix("layer ") for line in lines if line.startswith("layer ")}
+    scans = {f"{what} · {name}" for what in ("elements", "traces") for name in ("ring", "matlab")}
+    assert found == scans | {"CT [HU] · slices"}
+    assert "units {'millimeter'}" in lines
+    # What is damaged costs a sentence in a notification, and nothing of it is opened.
+    (said,) = (line for line in lines if line.startswith("said "))
+    assert said.startswith("said ['damaged.h5: its checksum does not match"), said
 
 
 def test_a_click_through_from_scan_to_comparison_with_pictures(drive, tmp_path):
