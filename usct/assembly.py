@@ -1,5 +1,6 @@
 """From a scan and settings to an inversion that is ready to run."""
 
+import copy
 import hashlib
 import math
 from dataclasses import replace
@@ -118,6 +119,9 @@ def build_inversion(
     background = _surrounded(start, tuple(centre.tolist()), radius, water, float(observed.frequencies.min()))
     parameterization = choose_parameterization(config, background, region, observed, array, water)
     parameterization.hold(torch.where(start.sound_speed > BONE_SPEED, config.start.bone_freedom, 1.0))
+    known = _known(acquisition, config, observed)
+    if known is not None:
+        known = _surrounded(known, tuple(centre.tolist()), radius, water, float(observed.frequencies.min()))
     discretization = Discretization(
         grid.points_per_wavelength,
         bounds.expected,
@@ -126,18 +130,25 @@ def build_inversion(
         usable_device(config.device),
         torch.complex64 if config.precision == "mixed" else torch.complex128,
         config.forward.engine,
-        _known(acquisition, config),
+        known,
+        copy.deepcopy(parameterization),
     )
     kernel = kernel_of(config, image.points()[region], observed, array)
     return Inversion(array, discretization, parameterization, _schedule(observed, config, kernel), image)
 
 
-def _known(acquisition: Acquisition, config: RunConfig) -> Medium | None:
-    """Density and attenuation of a start model that came with the data, where it is used."""
+def _known(acquisition: Acquisition, config: RunConfig, observed: Spectra) -> Medium | None:
+    """Density and attenuation of a start model that came with the data, where it is used.
+
+    Its sound speed is taken to hold in the middle of the band, where the image's will.
+    """
     start = acquisition.start
     if start is None or config.start.sound_speed is not None or config.start.travel_times:
         return None
-    return None if start.density is None and start.attenuation is None else start
+    if start.density is None and start.attenuation is None:
+        return None
+    ends = float(observed.frequencies.min()), float(observed.frequencies.max())
+    return replace(start, speed_frequency=start.speed_frequency or math.sqrt(ends[0] * ends[1]))
 
 
 def start_model(acquisition: Acquisition, config: RunConfig, observed: Spectra, water: float) -> Medium:
@@ -237,7 +248,7 @@ def _schedule(observed: Spectra, config: RunConfig, kernel: Kernel | None) -> Sc
 def fingerprint(config: RunConfig, acquisition: Acquisition, observed: Spectra, water: float) -> str:
     """Hash of everything that a checkpoint depends on; where to compute and with how many threads is not part."""
     digest = hashlib.sha256(config.model_dump_json(exclude={"device", "threads", "description"}).encode())
-    start, known = acquisition.start, _known(acquisition, config)
+    start, known = acquisition.start, _known(acquisition, config, observed)
     array = acquisition.array
     for values in (
         observed.values,

@@ -1,5 +1,6 @@
 """The acoustic medium: sound speed, attenuation with its power law, and density on a grid."""
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,6 +23,8 @@ class Medium:
         density: Shape grid.shape [kg/m^3], or None for a uniform density.
         attenuation_power: Exponent of the power law [1].
         reference_frequency: Frequency at which `attenuation` holds [Hz].
+        speed_frequency: Frequency at which `sound_speed` holds: where waves are lost, causality makes higher
+            frequencies faster [Hz]; None neglects that.
     """
 
     grid: Grid
@@ -30,6 +33,7 @@ class Medium:
     density: torch.Tensor | None = None
     attenuation_power: float = 1.0
     reference_frequency: float = ATTENUATION_REFERENCE_FREQUENCY
+    speed_frequency: float | None = None
 
     def __post_init__(self) -> None:
         """Expand scalars and refuse values that are not physical."""
@@ -56,15 +60,26 @@ class Medium:
     def slowness(self, frequency: float) -> torch.Tensor:
         """Complex slowness 1/c - i alpha/omega at a frequency [Hz], shape grid.shape [s/m].
 
-        The imaginary part is negative because the time factor is exp(+i omega t): waves then decay as
-        they travel. The velocity dispersion that goes with attenuation is neglected.
+        The imaginary part is negative because the time factor is exp(+i omega t): waves then decay as they travel.
+
+        References:
+            Waters, Mobley & Miller, IEEE Trans. Ultrason. 52 (2005) 822, eq. (14) and (15): velocity dispersion of a
+            power law.
         """
         real = 1.0 / self.sound_speed
         if self.attenuation is None:
             return torch.complex(real, torch.zeros_like(real))
-        return torch.complex(
-            real, -self._lost(self.attenuation, frequency).to(real) / (2 * torch.pi * frequency)
-        )
+        loss = self._lost(self.attenuation, frequency).to(real) / (2 * torch.pi * frequency)
+        if self.speed_frequency is not None:
+            real = real + self._dispersion(frequency / self.speed_frequency) * loss
+        return torch.complex(real, -loss)
+
+    def _dispersion(self, ratio: float) -> float:
+        """Change of slowness, over alpha/omega, at a frequency over the one at which the speed holds [1]."""
+        power = self.attenuation_power
+        if abs(power - 1) < 1e-3:  # the limit; the formula below would divide zero by zero
+            return -2 / math.pi * math.log(ratio)
+        return math.tan(0.5 * math.pi * power) * (1 - ratio ** (1 - power))
 
     def attenuation_at(self, frequency: float) -> torch.Tensor:
         """Attenuation at a frequency [Hz], zero where the medium is lossless, shape grid.shape [Np/m]."""
@@ -86,12 +101,30 @@ class Medium:
         return replace(self, sound_speed=speed, attenuation=attenuation, density=density)
 
     def resampled(self, grid: Grid) -> "Medium":
-        """The same medium on another grid; slowness is interpolated, since travel times add up."""
+        """The same medium on another grid.
+
+        Slowness is averaged, since travel times add up. Where the density is known, waves that are long against the
+        cells see their mean density and mean compressibility instead: bone that half fills a cell slows it down more.
+
+        References:
+            Backus, J. Geophys. Res. 67 (1962) 4427.
+        """
         if grid == self.grid:
             return self
-        speed = 1.0 / resample(1.0 / self.sound_speed, self.grid, grid)
-        attenuation, density = (
-            None if values is None else resample(values, self.grid, grid)
-            for values in (self.attenuation, self.density)
-        )
-        return replace(self, grid=grid, sound_speed=speed, attenuation=attenuation, density=density)
+        if self.density is None:
+            speed = 1.0 / resample(1.0 / self.sound_speed, self.grid, grid)
+            loss = None if self.attenuation is None else resample(self.attenuation, self.grid, grid)
+            return replace(self, grid=grid, sound_speed=speed, attenuation=loss)
+        density = self._averaged(self.density, grid)
+        admittance = 1.0 / (self.sound_speed * self.density)
+        speed = (self._averaged(admittance / self.sound_speed, grid) * density).rsqrt().to(self.sound_speed)
+        loss = None
+        if self.attenuation is not None:
+            loss = self._averaged(admittance * self.attenuation, grid) * density * speed
+            loss = loss.to(self.attenuation)
+        return replace(self, grid=grid, sound_speed=speed, attenuation=loss, density=density)
+
+    def _averaged(self, values: torch.Tensor, grid: Grid) -> torch.Tensor:
+        """Values on another grid, without the overshoot at edges that interpolation has."""
+        ends = values.detach().min(), values.detach().max()
+        return resample(values, self.grid, grid).clamp(*(end.item() for end in ends))

@@ -67,12 +67,26 @@ def test_known_density_and_absorption_join_the_waves() -> None:
     bare = plain.model(array, (1450.0, 2800.0), 80e3, 0.0)
     assert isinstance(bare, Helmholtz)
     medium = Medium(GRID, speed).resampled(model.grid)
-    full = replace(known, sound_speed=speed).resampled(model.grid)
-    full = replace(full, sound_speed=medium.sound_speed)
+    full = replace(known.resampled(model.grid), sound_speed=medium.sound_speed)
     frequencies = torch.tensor([80e3], dtype=torch.float64)
     torch.testing.assert_close(model(medium, frequencies), bare(full, frequencies))
     difference = (model(medium, frequencies) - bare(medium, frequencies)).norm()
     assert float(difference) > 0.05 * float(bare(medium, frequencies).norm())
+
+
+def test_what_cells_hold_below_their_size_takes_part() -> None:
+    speed = torch.where(BONE, 2700.0, 1500.0).double()
+    known = Medium(GRID, speed, None, torch.where(BONE, 1800.0, 1000.0).double())
+    field = fields()[1].fitted_to(Medium(GRID, speed))
+    array = TransducerArray.ring(8, 28e-3)
+    plain = Discretization(6.0, (1450.0, 2800.0), pml_cells=6, storage=torch.complex128, known=known)
+    model = replace(plain, start=field).model(array, (1450.0, 2800.0), 80e3, 0.0)
+    right = known.resampled(model.grid)
+    begun = model.squared_slowness(field(model.grid), 80e3).detach()
+    pad = model.pml_cells
+    found = begun.real[pad:-pad, pad:-pad].rsqrt()
+    torch.testing.assert_close(found, right.sound_speed)
+    assert float((field(model.grid).sound_speed.detach() - right.sound_speed).abs().max()) > 50
 
 
 def test_brain_is_seen_through_a_known_skull_that_stays() -> None:

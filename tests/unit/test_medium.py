@@ -5,6 +5,8 @@ import math
 import pytest
 import torch
 
+from usct.acquisition import TransducerArray
+from usct.forward.time_domain.simulation import Simulation
 from usct.grid import Grid
 from usct.medium import Medium
 
@@ -58,6 +60,40 @@ def test_resampling_keeps_travel_times_and_the_law():
     medium = Medium(grid, speed, torch.tensor(3.0), torch.tensor(1000.0), 1.3, 5e5)
     coarse = medium.resampled(Grid.centred((14, 14), 3e-3))
     assert (coarse.attenuation_power, coarse.reference_frequency) == (1.3, 5e5)
-    assert coarse.attenuation.unique().tolist() == pytest.approx([3.0])
+    torch.testing.assert_close(coarse.attenuation, torch.full((14, 14), 3.0), rtol=1e-3, atol=0.0)
     times = [float((1 / m.sound_speed).mean()) for m in (medium, coarse)]
     assert times[0] == pytest.approx(times[1], rel=2e-3)
+
+
+def test_cells_below_the_wavelength_hold_mean_density_and_compressibility():
+    fine, coarse = Grid.centred((65, 65), 0.25e-3), Grid.centred((17, 17), 1e-3)
+    bone = (torch.arange(65) % 4 < 2).double().expand(65, 65)
+    speed, density = 1500 + 1300 * bone, 1000 + 850 * bone
+    medium = Medium(fine, speed, 100 * bone, density).resampled(coarse)
+    # Backus: layers much thinner than a wave are one medium of the mean of both.
+    expected = (0.5 * (1 / (1500**2 * 1000) + 1 / (2800**2 * 1850)) * 1425) ** -0.5
+    inner = (slice(4, -4), slice(4, -4))
+    assert float(medium.sound_speed[inner].mean()) == pytest.approx(expected, rel=0.02)
+    assert float(medium.density[inner].mean()) == pytest.approx(1425, rel=0.02)
+    assert expected < 0.9 * 2 / (1 / 1500 + 1 / 2800)
+    assert float(medium.sound_speed.min()) >= 1500 and float(medium.density.max()) <= 1850
+
+
+@pytest.mark.parametrize("power", [1.0, 1.4, 0.7])
+def test_lost_waves_are_dispersed_as_relaxation_has_it(power):
+    grid, band = Grid.centred((16, 16), 1e-3), (80e3, 250e3)
+    middle = (band[0] * band[1]) ** 0.5
+    medium = Medium(
+        grid, torch.tensor(2300.0).double(), torch.tensor(60.0).double(), None, power, 3e5, middle
+    )
+    ring = TransducerArray.ring(4, 5e-3)
+    engine = Simulation(grid, ring, band, (1500.0, 2800.0), 1500.0, time_step=1e-8, dtype=torch.float64)
+    for frequency in (90e3, middle, 230e3):
+        causal = engine.squared_slowness(medium, frequency)[20, 20].sqrt()
+        found = medium.slowness(frequency)[0, 0]
+        loss = -float(causal.imag)
+        assert float(found.imag) == pytest.approx(-loss, rel=0.05)
+        # The wave's loss is not small against its wavenumber: a power of it is left over.
+        assert abs(float(found.real - causal.real)) < 0.08 * loss
+    slow, fast = (float(medium.slowness(f)[0, 0].real) for f in band)
+    assert slow - fast > 0.3 * loss

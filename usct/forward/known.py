@@ -11,15 +11,19 @@ from usct.medium import Medium
 
 @dataclass(frozen=True)
 class KnownProperties(ForwardModel):
-    """Adds a known density, and a known attenuation where the medium has none of its own.
+    """Adds a known density, and a known attenuation with its dispersion where the medium has none of its own.
 
     Attributes:
         model: What solves for the waves.
-        known: On the model's grid; its sound speed is not used.
+        known: On the model's grid.
+        plain: What the known medium's sound speed was taken for on this grid by whoever makes the media, shape
+            grid.shape [m/s]: they know nothing of what cells hold below their size, such as half of bone. Theirs are
+            multiplied by the known medium's over this. None if the known sound speed is to play no part.
     """
 
     model: ForwardModel
     known: Medium
+    plain: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
         """Take over what describes the model."""
@@ -44,6 +48,9 @@ class KnownProperties(ForwardModel):
 
     def _completed(self, medium: Medium) -> Medium:
         known = self.known.to(medium.sound_speed.device)
+        if self.plain is not None:
+            share = known.sound_speed / self.plain.to(known.sound_speed.device)
+            medium = replace(medium, sound_speed=medium.sound_speed * share)
         medium = replace(medium, density=known.density if medium.density is None else medium.density)
         if medium.attenuation is not None or known.attenuation is None:
             return medium
@@ -52,4 +59,5 @@ class KnownProperties(ForwardModel):
             attenuation=known.attenuation,
             attenuation_power=known.attenuation_power,
             reference_frequency=known.reference_frequency,
+            speed_frequency=known.speed_frequency,
         )

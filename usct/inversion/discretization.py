@@ -1,6 +1,7 @@
 """How forward models are built for each frequency: on a grid that follows it."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,6 +32,8 @@ class Discretization:
         storage: Type of the stored fields.
         engine: `helmholtz`, the direct solver, or `time`, simulations that are transformed while they run.
         known: Density, and attenuation unless it is sought, that are taken as they are; None for water's.
+        start: What the parameterization makes of the known medium's sound speed on a grid, before it has changed
+            anything; with it, what the known medium holds below the size of the grid's cells takes part.
     """
 
     points_per_wavelength: float = 5.5
@@ -41,6 +44,7 @@ class Discretization:
     storage: torch.dtype = torch.complex64
     engine: Literal["helmholtz", "time"] = "helmholtz"
     known: Medium | None = None
+    start: Callable[[Grid], Medium] | None = None
 
     def model(
         self,
@@ -60,7 +64,11 @@ class Discretization:
             grid_frequency: The frequency whose grid it has [Hz]; its own without one.
         """
         model = self._unaided(array, speeds, frequency, damping, grid_frequency or frequency)
-        return model if self.known is None else KnownProperties(model, self.known.resampled(model.grid))
+        if self.known is None:
+            return model
+        with torch.no_grad():
+            plain = None if self.start is None else self.start(model.grid).sound_speed
+        return KnownProperties(model, self.known.resampled(model.grid), plain)
 
     def _unaided(
         self,
