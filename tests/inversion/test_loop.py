@@ -7,6 +7,7 @@ import torch
 
 from tests.inversion.conftest import FREQUENCIES, IMAGE, WATER, error, inversion
 from usct import api
+from usct.forward.helmholtz import ResonanceError
 from usct.inversion import loop
 from usct.inversion.objective import Objective
 from usct.inversion.schedule import Stage, continuation, within_budget
@@ -134,6 +135,22 @@ def test_a_step_that_overshoots_is_shortened(scan, observed, monkeypatch):
     result = inversion(scan.array, stages[:1]).run(observed)
     assert result.history[0].n_solves > plain.history[0].n_solves, "shorter steps must have been tried"
     assert result.history[0].step < 4 * plain.history[0].step
+    assert error(result.medium, scan.truth) < error(result.start, scan.truth)
+
+
+def test_a_step_into_a_resonance_of_the_grid_is_shortened(scan, observed, monkeypatch):
+    at, calls = Objective.at, []
+
+    def resonant(self, parameters):
+        calls.append(1)
+        if len(calls) == 2:  # the first whole step
+            raise ResonanceError("the direct solver met a resonance")
+        return at(self, parameters)
+
+    monkeypatch.setattr(Objective, "at", resonant)
+    result = inversion(scan.array, schedule("gauss-newton", 1)[:1]).run(observed)
+    assert len(calls) == 3
+    assert result.status is Status.FINISHED
     assert error(result.medium, scan.truth) < error(result.start, scan.truth)
 
 

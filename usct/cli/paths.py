@@ -150,7 +150,10 @@ def load_truth_in_full(path: Path) -> "Phantom | Medium":
 
 
 def sha256(path: Path) -> str:
-    """Checksum of a file, in hexadecimal."""
+    """Checksum of a file, in hexadecimal; of a folder, that of its files' names and checksums."""
+    if path.is_dir():
+        listed = [f"{item.name} {sha256(item)}\n" for item in sorted(path.iterdir()) if item.is_file()]
+        return hashlib.sha256("".join(listed).encode()).hexdigest()
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

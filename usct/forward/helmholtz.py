@@ -28,6 +28,10 @@ OTHER_LAYOUTS = (Layout(9, 0.42), Layout(7, 0.37), Layout(5, 0.45))
 """Dissections to try after the standard one; all differ in the size of boxes from the first cut to the leaves."""
 
 
+class ResonanceError(InputError):
+    """The grid resonates so sharply in this medium that fields cannot be trusted; a slightly different one will do."""
+
+
 @dataclass(frozen=True)
 class Helmholtz(ForwardModel):
     """Dispersion-optimised finite differences with absorbing layers, solved directly.
@@ -179,7 +183,7 @@ class Helmholtz(ForwardModel):
                 if not (own := other.residual(sources, weights)) >= residual:
                     factorization, residual = other, own
         if check and not residual <= USELESS_RESIDUAL:
-            raise InputError(
+            raise ResonanceError(
                 f"the direct solver met a resonance of the grid of {1e3 * self.grid.spacing:g} mm (relative residual "
                 f"{residual:.1e}); change the grid's points per wavelength or the frequency by a per cent"
             )

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from usct.acquisition import Spectra, TransducerArray
+from usct.forward.helmholtz import ResonanceError
 from usct.grid import Grid
 from usct.inversion.band import Band, BandData
 from usct.inversion.discretization import Discretization
@@ -203,7 +204,11 @@ class Inversion:
         for halving in range(min(MAX_HALVINGS + 1, objective.n_left)):
             self.parameterization.load(point.parameters + step * 0.5**halving)
             self.parameterization.constrain()
-            trial = objective.at(self.parameterization.vector())
+            try:
+                trial = objective.at(self.parameterization.vector())
+            except ResonanceError:
+                usable = False
+                continue
             usable = _is_finite(trial)
             if usable and (trial.value <= point.value or not optimizer.monotone):
                 return trial

@@ -10,7 +10,20 @@ import numpy as np
 from usct.acquisition import Acquisition
 from usct.diagnosis import Diagnosis
 from usct.errors import InputError
-from usct.io import hdf5, kwave, maps, matlab, native_write, travel_times, waveform_inversion, zea
+from usct.io import (
+    hdf5,
+    kwave,
+    kwave_shots,
+    maps,
+    matlab,
+    native_write,
+    stride_shots,
+    trace_list,
+    travel_times,
+    uff,
+    waveform_inversion,
+    zea,
+)
 from usct.io.dicom.ring import read_ring
 from usct.io.hdf5 import text
 from usct.io.native_kernels import write_kernels
@@ -22,8 +35,8 @@ from usct.travel_times import TravelTimes
 Loaded = Acquisition | Phantom | Reconstruction | Diagnosis | TravelTimes
 _NAMES = tuple(dict.fromkeys((*waveform_inversion.VARIABLES, *maps.VARIABLES, *travel_times.VARIABLES)))
 _KNOWN = (
-    "give a usct file, a WaveformInversionUST .mat file, travel times, a zea scan, a stride or k-Wave model, or a "
-    "sound-speed map"
+    "give a usct file, a WaveformInversionUST .mat file, travel times, a zea or UFF scan, stride's shots, a folder of "
+    "k-Wave's or of a list of traces, a stride or k-Wave model, or a sound-speed map"
 )
 
 
@@ -46,9 +59,10 @@ def load(path: str | os.PathLike[str], positions: str | os.PathLike[str] | None 
     """Read a scan, travel times, a phantom, a result or a diagnosis; the contents decide, not the suffix.
 
     Args:
-        path: A native file, a WaveformInversionUST file (MATLAB 5 to 7.3), travel times, a stride model, or a
-            sound-speed map with its axes or spacing.
-        positions: For travel times, the file of the element positions where they have one of their own.
+        path: A native file, a WaveformInversionUST file (MATLAB 5 to 7.3), travel times, a zea or UFF scan, stride's
+            shots or model, a sound-speed map with its axes or spacing; or a folder of k-Wave's shots or of a list of
+            traces.
+        positions: For travel times and stride's shots, the file of the element positions where it is another one.
 
     Returns:
         The object; for scans from other programs `notes` lists what was converted and masked.
@@ -98,6 +112,8 @@ def read(path: Path, positions: Path | None = None) -> Contents:
     Raises:
         InputError: As `load`.
     """
+    if path.is_dir():
+        return _read_folder(path)
     head = _head(path)
     if head[128:132] == b"DICM":
         return Contents(read_ring(path), (), "channel data, DICOM Raw Data")
@@ -112,7 +128,22 @@ def read(path: Path, positions: Path | None = None) -> Contents:
         if travel_times.DATA_VARIABLE in file:
             variables = matlab.variables_73(file, path, _NAMES)
             return _read_travel_times(variables, path, positions, "MATLAB 7.3 (HDF5)")
+        if stride_shots.holds_shots(file):
+            return Contents(*stride_shots.read_stride_shots(file, path, positions), "stride shots (HDF5)")
+        if trace_list.holds_trace_list(path.parent) and any(name in file for name in trace_list.DATA_NAMES):
+            return Contents(*trace_list.read_trace_list(path.parent, path), "list of traces")
         return _read_hdf5(file, path, head.startswith(b"MATLAB"))
+
+
+def _read_folder(folder: Path) -> Contents:
+    """A scan that is spread over the files of a folder."""
+    if trace_list.holds_trace_list(folder):
+        return Contents(*trace_list.read_trace_list(folder), "list of traces")
+    files = sorted(p for p in folder.iterdir() if p.is_file() and h5py.is_hdf5(p))
+    shots = kwave_shots.read_kwave_shots(folder, files) if files else None
+    if shots is None:
+        raise InputError(f"{folder}: this is a folder; give the name of a file.")
+    return Contents(*shots, "k-Wave shots (HDF5)")
 
 
 def _read_travel_times(
@@ -179,6 +210,11 @@ def _read_hdf5(file: h5py.File, path: Path, is_matlab: bool) -> Contents:
         return Contents(maps.read_stride(file, path), (), "stride model (HDF5)")
     if zea.holds_zea(file):
         return Contents(*zea.read_zea(file, path), "zea (HDF5)")
+    channel_data = uff.find_channel_data(file)
+    if channel_data is not None:
+        return Contents(*uff.read_uff(channel_data, path), "UFF (HDF5)")
+    if kwave_shots.is_output(file):
+        raise InputError(f"{path}: is one shot of k-Wave's; give the folder with all inputs and outputs.")
     if kwave.holds_kwave(file):
         return Contents(kwave.read_kwave(file, path), (), "k-Wave input (HDF5)")
     if is_matlab or any(name in file for name in waveform_inversion.DATA_VARIABLES):

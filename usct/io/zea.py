@@ -59,7 +59,7 @@ def read_zea(file: h5py.File, path: Path) -> tuple[Acquisition, tuple[str, ...]]
         )
     scan = root["scan"]
     geometry = scan if "probe_geometry" in scan else root.get("probe", scan)
-    positions, notes = _in_plane(hdf5.values(geometry, "probe_geometry", path), path)
+    positions, notes = in_plane(hdf5.values(geometry, "probe_geometry", path), path)
     elements, delays = _firing(scan, data.shape[1], len(positions), path)
     starts = np.ravel(hdf5.values(scan, "initial_times", path)).astype(np.float64) - delays
     if float(np.ptp(starts)) > 1e-9:
@@ -84,7 +84,7 @@ def read_zea(file: h5py.File, path: Path) -> tuple[Acquisition, tuple[str, ...]]
     return assemble(content, About(water, title=path.stem, metadata={"layout": "zea"}))
 
 
-def _in_plane(xyz: np.ndarray, path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
+def in_plane(xyz: np.ndarray, path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
     """Positions (y, x) of elements that lie in a plane of constant z, or of constant y."""
     if xyz.ndim != 2 or xyz.shape[1] != 3:
         raise RefusalError(
