@@ -65,6 +65,75 @@ def run(medium, layers, state, sources, ears, listening, runs, transform, tape):
 
 
 @compiled
+def retreat(medium, u, v, sources, places, rim, kept):  # type: ignore[no-untyped-def] # compiled
+    """Take steps back in a lossless medium without layers, from u, the later field, and v, the one before.
+
+    Args:
+        medium: See `run`.
+        u: With a halo; v as well. After an odd number of steps they have changed places.
+        v: See u.
+        sources: Flat nodes (sender, patch) in the halo, heights, signals (sender, time).
+        places: Flat nodes of the rim and of the cells in the halo.
+        rim: Field just outside before every step, shape (time, node).
+        kept: Field before every step to fill, and one more on either side, shape (time + 2, cell).
+    """
+    weights, gain, keep, _, _, kind = medium
+    outside, cells = places
+    nodes, heights, signals = sources
+    _copy(kept[len(rim) + 1], u.reshape(-1), cells)
+    for n in range(len(rim) - 1, -1, -1):
+        now = v.reshape(-1)
+        for i in range(len(outside)):
+            now[outside[i]] = rim[n, i]
+        _copy(kept[n + 1], now, cells)
+        if kind == 0:
+            interior.uniform(v, u, gain, weights)
+        else:
+            interior.dense(v, u, gain, keep, weights)
+        before = u.reshape(-1)
+        for s in range(len(nodes)):
+            for p in range(nodes.shape[1]):
+                before[nodes[s, p]] += heights[s, p] * signals[s, n]
+        u, v = v, u
+    _copy(kept[0], v.reshape(-1), cells)
+
+
+@compiled
+def _copy(out, values, places):  # type: ignore[no-untyped-def] # compiled
+    for i in range(len(places)):
+        out[i] = values[places[i]]
+
+
+@compiled
+def relax(fields, memories, mechanisms, strength, bends):  # type: ignore[no-untyped-def] # compiled
+    """What a lossy medium does to the fields of some steps, cell by cell.
+
+    Args:
+        fields: Before every step, one more on either side, shape (time + 2, cell).
+        memories: Before the first, shape (mechanism, cell); those after the last when done.
+        mechanisms: See `run`.
+        strength: kappa, shape (cell,).
+        bends: To fill, shape (time, 2 cell): the second difference in time plus kappa times what mechanisms do, and
+            what they do.
+    """
+    n_cells = len(strength)
+    half = fields.dtype.type(0.5) * mechanisms[0, 3]
+    for n in range(len(bends)):
+        last, now, new = fields[n], fields[n + 1], fields[n + 2]
+        first, second = bends[n, :n_cells], bends[n, n_cells:]
+        for x in range(n_cells):
+            second[x] = half * (new[x] - last[x])
+        for m in range(len(mechanisms)):
+            decay, gain, back = mechanisms[m, 0], mechanisms[m, 1], mechanisms[m, 2]
+            own = memories[m]
+            for x in range(n_cells):
+                second[x] -= back * own[x]
+                own[x] = decay * own[x] + gain * (new[x] - last[x])
+        for x in range(n_cells):
+            first[x] = new[x] - now[x] - now[x] + last[x] + strength[x] * second[x]
+
+
+@compiled
 def _norm(values):  # type: ignore[no-untyped-def] # compiled
     total = 0.0
     for value in values:

@@ -14,6 +14,9 @@ from usct.forward.time_domain.stencil import FIRST
 
 UNIFORM, DENSE, LOSSY = 0, 1, 2
 
+State = tuple[np.ndarray, ...]
+"""Fields, layers and memories, as `Tables.silence` makes them."""
+
 Runs = tuple[np.ndarray, np.ndarray, np.ndarray]
 """First node in the halo, first place, and length of every run of neighbouring cells."""
 
@@ -43,7 +46,7 @@ class Tables:
         push = scheme.gain.detach().numpy().reshape(-1) * scheme.source_gain
         return cls(real, scheme.grid.shape, _medium(scheme, real), _layers(scheme, real), push)
 
-    def silence(self) -> tuple[np.ndarray, ...]:
+    def silence(self) -> State:
         """Fields, layers and memories before a shot: all zero."""
         nz, ny, nx = self.medium[1].shape
         is_volume = ny > 1
@@ -60,6 +63,13 @@ class Tables:
             (len(self.medium[4]), nz, ny, nx),
         )
         return tuple(np.zeros(shape, dtype=self.real) for shape in shapes)
+
+    def within(self, margin: int) -> tuple[Any, ...]:
+        """The medium less so many nodes on every side."""
+        weights, *maps, mechanisms, kind = self.medium
+        cut = [slice(margin, n - margin) if n > 1 else slice(None) for n in maps[0].shape]
+        inner = (np.ascontiguousarray(m[tuple(cut)]) if m.size else m for m in maps)
+        return weights, *inner, mechanisms, kind
 
     def in_halo(self, nodes: np.ndarray) -> np.ndarray:
         """Flat indices of nodes in an array with a halo around every axis."""
