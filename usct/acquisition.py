@@ -55,6 +55,39 @@ class TransducerArray:
         angle = 2 * torch.pi * torch.arange(n_elements, dtype=torch.float64) / n_elements
         return cls.of(radius * torch.stack([torch.sin(angle), torch.cos(angle)], dim=1))
 
+    @classmethod
+    def cylinder(cls, n_rings: int, n_elements: int, radius: float, height: float) -> "TransducerArray":
+        """Rings of `n_elements` each about the z axis, their heights spread evenly over `height` [m] about zero.
+
+        Every other ring is turned by half the distance of two elements.
+        """
+        across = cls.ring(n_elements, radius).positions
+        half = math.pi / n_elements
+        turn = torch.tensor([[math.cos(half), -math.sin(half)], [math.sin(half), math.cos(half)]])
+        heights = height * ((torch.arange(n_rings, dtype=torch.float64) + 0.5) / n_rings - 0.5)
+        rings = [
+            torch.cat([z.expand(n_elements, 1), across @ turn.double() if number % 2 else across], dim=1)
+            for number, z in enumerate(heights)
+        ]
+        return cls.of(torch.cat(rings))
+
+    @classmethod
+    def hemisphere(cls, n_elements: int, radius: float) -> "TransducerArray":
+        """Elements evenly spread, by the golden angle, over the half z < 0 of a sphere of `radius` [m]."""
+        number = torch.arange(n_elements, dtype=torch.float64)
+        depth = (number + 0.5) / n_elements
+        across = (1 - depth**2).sqrt()
+        angle = math.pi * (3 - math.sqrt(5)) * number
+        return cls.of(
+            radius * torch.stack([-depth, across * torch.sin(angle), across * torch.cos(angle)], dim=1)
+        )
+
+    def with_transmits(self, count: int) -> "TransducerArray":
+        """The same array with so many of its transmits, evenly chosen, or all if there are no more."""
+        n = len(self.transmits)
+        chosen = torch.arange(min(count, n)) * n // min(count, n)
+        return replace(self, transmits=self.transmits[chosen])
+
     @property
     def n_elements(self) -> int:
         """Number of elements."""

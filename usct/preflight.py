@@ -28,15 +28,29 @@ def check_simulation(medium: Medium, array: TransducerArray, frequencies: Sequen
     if not frequencies or not all(math.isfinite(f) and f > 0 for f in frequencies):
         raise InputError(f"frequencies are {list(frequencies)}; give at least one, each above 0 Hz")
     if medium.grid.n_dims != 2:
-        raise InputError("the phantom is three-dimensional; give a two-dimensional slice of it")
+        raise InputError(
+            "the phantom is three-dimensional; give a two-dimensional slice of it, or simulate with --engine time"
+        )
+    check_elements(medium, array)
+
+
+def check_elements(medium: Medium, array: TransducerArray) -> None:
+    """Refuse elements inside the object, or of other dimensions than it."""
+    dims = medium.grid.n_dims, array.positions.shape[1]
+    if dims[0] != dims[1]:
+        raise InputError(
+            f"the phantom has {dims[0]} dimensions and the array {dims[1]}; use a ring for a slice, and a cylinder or "
+            "a hemisphere for a volume"
+        )
     grid, water = medium.grid, water_of(medium)
     nodes = grid.fractional_index(array.positions).round().long()
     for number in grid.contains(array.positions).nonzero()[:, 0].tolist():
         speed = float(medium.sound_speed[tuple(nodes[number])])
         if abs(speed - water) > OBJECT_CONTRAST:
-            y, x = (1e3 * array.positions[number]).tolist()
+            place = ", ".join(f"{1e3 * x:.1f}" for x in array.positions[number].tolist())
+            axes = ", ".join("zyx"[-grid.n_dims :])
             raise InputError(
-                f"element {number} at (y, x) = ({y:.1f}, {x:.1f}) mm lies inside the object ({speed:.0f} m/s, "
+                f"element {number} at ({axes}) = ({place}) mm lies inside the object ({speed:.0f} m/s, "
                 f"the water {water:.0f}); use a larger radius"
             )
 
@@ -86,9 +100,9 @@ def usable_device(name: str) -> torch.device:
 
 def water_of(medium: Medium) -> float:
     """Sound speed along the rim of a phantom, where the water is [m/s]."""
-    speeds = medium.sound_speed
-    rim = torch.cat([speeds[0], speeds[-1], speeds[:, 0], speeds[:, -1]])
-    return float(rim.median())
+    inside = torch.zeros(medium.grid.shape, dtype=torch.bool)
+    inside[(slice(1, -1),) * medium.grid.n_dims] = True
+    return float(medium.sound_speed[~inside].median())
 
 
 def loud_frequencies(acquisition: Acquisition, wanted: Sequence[float]) -> list[float]:

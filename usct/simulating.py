@@ -25,7 +25,7 @@ from usct.grid import Grid
 from usct.io.rows import RowFile
 from usct.medium import Medium
 from usct.phantom import Phantom
-from usct.preflight import check_simulation, water_of
+from usct.preflight import check_elements, water_of
 
 POINTS_PER_WAVELENGTH = 4.5
 MARGIN_CELLS = 6
@@ -116,7 +116,7 @@ def simulate_traces(
         "band": f"{low:g} to {high:g} Hz",
         "simulated_by": f"usct {usct.__version__}, {kind} waves, time domain, {1e3 * medium.grid.spacing:.4g} mm",
     }
-    water = _water(phantom.medium)
+    water = water_of(phantom.medium)
     return Acquisition(array, data, water, truth=phantom.medium, title=phantom.title, metadata=facts)
 
 
@@ -128,12 +128,13 @@ def _recorded(
     if executor is None:
         yield from recorder.record(medium, *firing) if n else ()
         return
+    # Plain bytes: tensors that travel between processes on their own take up shared memory.
+    common = pickle.dumps((recorder, medium))
     tasks = {}
     for first in range(0, n, TASK_SIZE):
         some = slice(first, min(first + TASK_SIZE, n))
-        # Plain bytes: tensors that travel between processes on their own take up shared memory.
-        task = pickle.dumps((recorder, medium, *(values[some] for values in firing)))
-        tasks[executor.submit(_record, task)] = some
+        own = pickle.dumps(tuple(values[some] for values in firing))
+        tasks[executor.submit(_record, common, own)] = some
     for future in as_completed(tasks):
         yield tasks[future], torch.from_numpy(future.result())
 
@@ -153,10 +154,10 @@ def processes(count: int) -> Iterator[Executor | None]:
         pool.shutdown(cancel_futures=True)
 
 
-def _record(task: bytes) -> np.ndarray:
+def _record(common: bytes, own: bytes) -> np.ndarray:
     """Traces of a task, in another process."""
-    recorder, *settings = pickle.loads(task)  # noqa: S301 - made above
-    return torch.cat([traces for _, traces in recorder.record(*settings)]).numpy()
+    recorder, medium = pickle.loads(common)
+    return torch.cat([traces for _, traces in recorder.record(medium, *pickle.loads(own))]).numpy()
 
 
 def plan(medium: Medium, array: TransducerArray, settings: TraceSettings) -> tuple[Recorder, Medium]:
@@ -165,8 +166,7 @@ def plan(medium: Medium, array: TransducerArray, settings: TraceSettings) -> tup
     Raises:
         InputError: As `simulate_traces`.
     """
-    if medium.grid.n_dims == 2:
-        check_simulation(medium, array, settings.band)
+    check_elements(medium, array)
     slowest, fastest = float(medium.sound_speed.min()), float(medium.sound_speed.max())
     if settings.elastic:
         shear = shear_speed_of(medium)
@@ -184,7 +184,7 @@ def plan(medium: Medium, array: TransducerArray, settings: TraceSettings) -> tup
         array,
         pulse.band,
         (slowest, fastest),
-        _water(medium),
+        water_of(medium),
         duration=Recorder.record_length(pulse, duration),
         time_step=settings.time_step,
     )
@@ -249,15 +249,6 @@ def _noise(
     level = math.sqrt(power) * 10 ** (-settings.snr_db / 20)
     random = np.random.default_rng([settings.seed, 2, row])
     return (level * random.standard_normal(own.shape, dtype=np.float32)).astype(np.float32)
-
-
-def _water(medium: Medium) -> float:
-    """Sound speed at the outermost nodes, where the water is [m/s]."""
-    if medium.grid.n_dims == 2:
-        return water_of(medium)
-    inside = torch.zeros(medium.grid.shape, dtype=torch.bool)
-    inside[(slice(1, -1),) * medium.grid.n_dims] = True
-    return float(medium.sound_speed[~inside].median())
 
 
 def _fingerprint(medium: Medium, array: TransducerArray, settings: TraceSettings) -> str:

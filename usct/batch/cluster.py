@@ -1,8 +1,9 @@
 """Workers of a Dask cluster, which share a disk with this machine; Dask carries tasks, never results."""
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from usct.batch.processes import Report
 from usct.batch.records import Task
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _GPU = {"GPU": 1}
+ANSWER = 10
+"""How long a scheduler may take to answer [s]."""
+LARGE = 100_000
+"""Arguments of more bytes than that are sent to every worker once."""
 
 
 @contextmanager
@@ -24,7 +29,7 @@ def connected(address: str) -> Iterator["Client"]:
     """
     distributed_client = _client_class()
     try:
-        client = distributed_client(address, timeout=10, set_as_default=False)
+        client = distributed_client(address, timeout=ANSWER, set_as_default=False)
     except (OSError, ValueError) as error:
         raise InputError(
             f"--scheduler {address}: no scheduler answers ({error}); start one with 'dask scheduler'."
@@ -113,6 +118,32 @@ def run_cluster(
                 report(task)
     finally:
         client.cancel(list(futures))
+
+
+class ClusterExecutor(Executor):
+    """A cluster as a pool of processes: one task at a time on every worker, and large arguments sent once."""
+
+    def __init__(self, client: "Client", gpu: bool = False) -> None:
+        """Use the workers of a client; with `gpu` those alone that were started with `--resources GPU=1`."""
+        self._pool = client.get_executor(resources=_GPU if gpu else None, pure=False)
+        self._client = client
+        self._sent: dict[int, tuple[Any, Any]] = {}
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future:
+        """See `concurrent.futures.Executor`."""
+        return self._pool.submit(function, *(self._placed(x) for x in arguments), **named)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take back what has not begun; the cluster stays."""
+        self._pool.shutdown(wait=wait and not cancel_futures)
+
+    def _placed(self, argument: Any) -> Any:
+        if not isinstance(argument, bytes) or len(argument) < LARGE:
+            return argument
+        if id(argument) not in self._sent:
+            # The argument is kept with its place, so that no other can take its id.
+            self._sent[id(argument)] = argument, self._client.scatter(argument, broadcast=True, hash=False)
+        return self._sent[id(argument)][1]
 
 
 def _client_class() -> type["Client"]:

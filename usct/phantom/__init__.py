@@ -5,6 +5,7 @@ from usct.phantom.cases import Case, case_names, load_case
 from usct.phantom.catalogue import make, names
 from usct.phantom.label_maps import VICTRE, phantom_from_labels
 from usct.phantom.tissue import Draw, Tissue, TissueTable, load_tissues
+from usct.phantom.volume import ellipsoid
 
 __all__ = [
     "VICTRE",
@@ -14,6 +15,7 @@ __all__ = [
     "Tissue",
     "TissueTable",
     "case_names",
+    "ellipsoid",
     "load_case",
     "load_tissues",
     "make",
