@@ -20,6 +20,7 @@ from usct.cli import (
     making,
     reporting,
     resampling,
+    scanning,
     starting,
     viewing,
 )
@@ -83,7 +84,7 @@ def usct(
 _MAKE, _MEASURED = "Make data", "Measured scans"
 _IMAGE, _FILES = "Make and judge images", "Files and machine"
 app.command(rich_help_panel=_MAKE)(making.phantom)
-app.command(rich_help_panel=_MAKE)(making.simulate)
+app.command(rich_help_panel=_MAKE)(scanning.simulate)
 app.command(rich_help_panel=_MEASURED)(calibrating.check)
 app.command(rich_help_panel=_MEASURED)(calibrating.calibrate)
 app.add_typer(starting.app, name="start", rich_help_panel=_IMAGE)

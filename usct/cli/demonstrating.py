@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from usct.cli import inverting, judging, making
+from usct.cli import inverting, judging, making, scanning
 from usct.cli.making import Quiet, Seed
 from usct.cli.paths import prepare_folder
 
@@ -32,7 +32,7 @@ def demo(
     making.phantom("breast", phantom, seed=seed)
     _tell(f"2/4  Scanning it with a ring of {N_ELEMENTS} elements, at 40 dB, with an unknown pulse", quiet)
     # The inversion knows no density yet: contrasts of it would appear as edges in the sound speed.
-    making.simulate(
+    scanning.simulate(
         phantom,
         scan,
         elements=N_ELEMENTS,
