@@ -1,6 +1,8 @@
 """Scans as DICOM Raw Data: exact, in parts, de-identified, valid."""
 
+import re
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from usct.acquisition import Acquisition, Spectra, Traces, TransducerArray
 from usct.errors import InputError
 from usct.grid import Grid
 from usct.io.dicom import Study, write_ring
+from usct.io.dicom.ring import LARGEST_PART, LONGEST_ELEMENT, parts_of
 from usct.medium import Medium
 
 
@@ -53,6 +56,38 @@ def test_large_scans_are_split_and_joined(tmp_path: Path) -> None:
         usct.io.load(files[0])
     with pytest.raises(InputError, match="one transmit takes"):
         write_ring(original, tmp_path / "no.dcm", largest=row - 1)
+
+
+@pytest.mark.parametrize(
+    ("n_blocks", "block"),
+    [
+        (256, 256 * 4096 * 2),  # half a gigabyte: one instance
+        (512, 512 * 8192 * 4),  # 8.6 GB
+        (2048, 2048 * 9001 * 2 - 1),  # 75 GB, an odd number of bytes
+        (3, 2**32 - 2**20),  # each just fits
+        (1, 1),
+    ],
+)
+def test_by_default_every_part_fits_a_dicom_element(n_blocks: int, block: int) -> None:
+    parts = parts_of(n_blocks, block)
+    assert [n for first, count in parts for n in range(first, first + count)] == list(range(n_blocks))
+    for _, count in parts:
+        padded = count * block + count * block % 2
+        assert padded <= LONGEST_ELEMENT == 2**32 - 2
+        assert struct.unpack("<I", struct.pack("<I", padded)) == (padded,)
+    # No more instances than needed.
+    assert all((count + 1) * block > LARGEST_PART for _, count in parts[:-1])
+
+
+def test_the_length_that_is_written_is_that_of_the_data(tmp_path: Path) -> None:
+    """The element's length stands before its bytes, 32 bits, in the explicit little-endian syntax."""
+    original = scan("int16")
+    write_ring(original, tmp_path / "scan.dcm")
+    content = (tmp_path / "scan.dcm").read_bytes()
+    (at,) = (m.start() for m in re.finditer(re.escape(b"\x99\x00\x05\x10OB\0\0"), content))
+    n_bytes = original.data.values.numel() * 2
+    assert struct.unpack_from("<I", content, at + 8) == (n_bytes,)
+    assert content[at + 12 : at + 12 + n_bytes] == original.data.values.numpy().tobytes()
 
 
 def test_nobody_is_named_unless_asked_for(tmp_path: Path) -> None:

@@ -45,8 +45,10 @@ from usct.medium import Medium
 GROUP = 0x0099
 CREATOR = "USCT CHANNEL DATA 1"
 SCHEMA = "usct-channel-data 1.0"
+LONGEST_ELEMENT = 0xFFFFFFFE
+"""Bytes of a DICOM element: its length is an even number of 32 bits, the largest of which means another thing."""
 LARGEST_PART = 2**32 - 2**20
-"""Bytes of data in one instance: an element ends at 4 GiB."""
+"""Bytes of data in one instance, with room for padding."""
 _VERSION_UID = "2.25.214159196315432170716930915347219806741"
 _MAPS = ("sound_speed", "attenuation", "density")
 _MEDIA = (("truth", 0x0D), ("start", 0x0E))
@@ -76,18 +78,32 @@ def write_ring(
             f"{path}: one transmit takes {values[0].nbytes / 1e9:.3g} GB and a DICOM element holds "
             f"{largest / 1e9:.3g}; keep fewer samples."
         )
-    step = largest // values[0].nbytes
     study, series, written = study or Study(), uid.generate_uid(), []
-    for number, first in enumerate(range(0, len(values), step), 1):
+    for number, (first, count) in enumerate(parts_of(len(values), values[0].nbytes, largest), 1):
         part = path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
         dataset = blank(uid.RawDataStorage, study, series, number)
         dataset.SeriesDescription = "Ring channel data"
         dataset.AcquisitionContextSequence = []
         dataset.CreatorVersionUID = _VERSION_UID
-        _fill(dataset, acquisition, values[first : first + step], values.shape, first)
+        _fill(dataset, acquisition, values[first : first + count], values.shape, first)
         save(dataset, part)
         written.append(part)
     return tuple(written)
+
+
+def parts_of(n_blocks: int, block: int, largest: int = LARGEST_PART) -> list[tuple[int, int]]:
+    """Share blocks of data out to instances, as many to each as fit.
+
+    Args:
+        n_blocks: Transmits, or frequencies of spectra.
+        block: Bytes of each.
+        largest: Bytes of data in one instance; at least one block.
+
+    Returns:
+        First block and number of blocks of every instance.
+    """
+    step = largest // block
+    return [(first, min(step, n_blocks - first)) for first in range(0, n_blocks, step)]
 
 
 def _fill(
