@@ -21,10 +21,16 @@ def dicom_layers(found: Sequence[DicomLayer], path: Path) -> list[LayerData]:
         found: From `usct.io.dicom.read_dicom`.
         path: The file or folder.
     """
-    return [_layer(layer, path) for layer in found]
+    largest = max(found, key=lambda layer: layer.values.size)
+    return [_layer(layer, path, visible=_is_beside(layer, largest)) for layer in found]
 
 
-def _layer(layer: DicomLayer, path: Path) -> LayerData:
+def _is_beside(layer: DicomLayer, other: DicomLayer) -> bool:
+    """Whether two lie in the same coordinates; a pilot image across a volume would only cover it."""
+    return layer is other or (layer.values.ndim == other.values.ndim and layer.space == other.space)
+
+
+def _layer(layer: DicomLayer, path: Path, visible: bool) -> LayerData:
     n_axes = len(layer.spacing)
     unit = f" [{PLAIN.get(layer.unit, layer.unit)}]" if layer.unit else ""
     facts: dict[str, Any] = {
@@ -33,6 +39,7 @@ def _layer(layer: DicomLayer, path: Path) -> LayerData:
         "translate": tuple(start / MILLIMETRE for start in layer.origin),
         "units": ("mm",) * n_axes,
         "axis_labels": ("z", "y", "x")[-n_axes:],
+        "visible": visible,
         "metadata": {
             "usct": Source(path, "dicom", layer.kind, has_bar=layer.kind == "map", space=layer.space)
         },

@@ -39,22 +39,26 @@ def read_or_tell(path: Paths) -> Found:
     if viewer is None:
         return read(path)
     dress(viewer)
+    left_out: list[str] = []
     try:
-        return read(path)
+        layers: Found = read(path, left_out)
     except InputError as error:
-        sentence = " ".join(str(error).split())
-        for one in _listed(path):
-            # A notification shows its beginning alone, of which a folder would take all.
-            sentence = sentence.replace(one, Path(one).name)
-        tell_soon(sentence)
-        return [(None,)]
+        layers, left_out = [(None,)], [str(error)]
+    for one in _listed(path):
+        # A notification shows its beginning alone, of which a folder would take all.
+        left_out = [" ".join(sentence.split()).replace(one, Path(one).name) for sentence in left_out]
+    if left_out:
+        more = f" And {len(left_out) - 1} more." if len(left_out) > 1 else ""
+        tell_soon(left_out[0] + more)
+    return layers
 
 
-def read(path: Paths) -> list[LayerData]:
+def read(path: Paths, left_out: list[str] | None = None) -> list[LayerData]:
     """Read one file or several.
 
     Args:
         path: Files for which `get_reader` gave this function.
+        left_out: Where a sentence goes for each series of a DICOM folder that cannot be shown while others can.
 
     Returns:
         Layer data; all of them, or none at all where one file cannot be read.
@@ -62,10 +66,10 @@ def read(path: Paths) -> list[LayerData]:
     Raises:
         InputError: If a file is damaged or contradicts itself.
     """
-    return [layer for one in _listed(path) for layer in _read_one(Path(one))]
+    return [layer for one in _listed(path) for layer in _read_one(Path(one), left_out)]
 
 
-def _read_one(path: Path) -> list[LayerData]:
+def _read_one(path: Path, left_out: list[str] | None) -> list[LayerData]:
     from usct import io
     from usct.io.dicom import is_dicom, read_dicom
     from usct.io.dicom.opening import open_file
@@ -77,7 +81,7 @@ def _read_one(path: Path) -> list[LayerData]:
     if is_dicom(path):
         if path.is_file() and holds_ring(open_file(path)):
             return layers_of(io.load(path), path)
-        return dicom_layers(read_dicom(path), path)
+        return dicom_layers(read_dicom(path, left_out), path)
 
     if path.stat().st_size > LARGE:
         seen = glance(path)

@@ -39,10 +39,11 @@ def open_window(files: Sequence[Path]) -> "Viewer":
     from napari import Viewer
     from napari.layers import Layer
 
-    from usct_napari.dressing import dress
+    from usct_napari.dressing import dress, tell_soon
     from usct_napari.reading import read
 
-    made = [Layer.create(*data) for path in files for data in read(str(path))]
+    left_out: list[str] = []
+    made = [Layer.create(*data) for path in files for data in read(str(path), left_out)]
     viewer = Viewer(title="usct")
     dress(viewer)
     kinds = []
@@ -52,4 +53,6 @@ def open_window(files: Sequence[Path]) -> "Viewer":
     viewer.reset_view()
     for name in dict.fromkeys(panel for kind in kinds for panel in PANELS.get(kind, ())):
         viewer.window.add_plugin_dock_widget("usct", name, tabify=True)
+    for sentence in left_out:
+        tell_soon(sentence)
     return viewer

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pydicom
 import pytest
 
 import usct.io
@@ -16,6 +17,8 @@ from usct.acquisition import Acquisition
 from usct.cli.app import main
 from usct.errors import InputError
 from usct.io.dicom import Study, write_ring
+from usct.io.export_study import write_study
+from usct.phantom.base import Phantom
 
 pytest.importorskip("pynetdicom", reason="pynetdicom (extra dicom) is not installed")
 
@@ -74,6 +77,34 @@ def test_a_scan_survives_the_archive(orthanc: Archive, scan: Acquisition, tmp_pa
     assert_same(usct.io.load(fetched), scan)
     with pytest.raises(InputError, match=r"has no study 1\.2\.3"):
         fetch("1.2.3", tmp_path / "in", orthanc)
+
+
+def test_a_study_of_images_survives_the_archive_and_stays_valid(
+    orthanc: Archive, phantom: Phantom, scan: Acquisition, tmp_path: Path
+) -> None:
+    """Maps, labels, report, picture and channel data: to the bit, under the same names, without an error."""
+    pytest.importorskip("highdicom", reason="highdicom (extra dicom) is not installed")
+    study = Study("S-10", "BREAST", "L")
+    written = write_study(phantom, tmp_path / "out", study, Path("phantom.h5"))
+    written += write_ring(scan, tmp_path / "out" / "scan.dcm", study)
+    sent = {ds.SOPInstanceUID: ds for ds in map(pydicom.dcmread, written)}
+    assert {ds.SOPClassUID.name.removesuffix(" Storage") for ds in sent.values()} == {
+        "Parametric Map",
+        "Segmentation",
+        "Comprehensive 3D SR",
+        "Secondary Capture Image",
+        "Raw Data",
+    }
+    assert send(tmp_path / "out", orthanc) == len(written)
+    fetched = fetch(study.uid, tmp_path / "in", orthanc)
+    assert {pydicom.dcmread(path).SOPInstanceUID for path in fetched} == set(sent)
+    for path in fetched:
+        came = pydicom.dcmread(path)
+        original = sent[came.SOPInstanceUID]
+        assert came.to_json() == original.to_json()
+        if shutil.which("dciodvfy"):
+            done = subprocess.run(["dciodvfy", "-new", path], capture_output=True, text=True, check=False)
+            assert "Error" not in done.stdout + done.stderr, done.stdout + done.stderr
 
 
 def test_an_archive_that_is_not_there(scan: Acquisition, tmp_path: Path) -> None:

@@ -76,8 +76,12 @@ def open_file(path: Path, defer: int | None = 4096) -> Dataset:
         return pydicom.dcmread(path, defer_size=defer)
 
 
-def open_all(path: Path) -> list[tuple[Path, Dataset]]:
+def open_all(path: Path, refused: list[str] | None = None) -> list[tuple[Path, Dataset]]:
     """Read a DICOM file, or all of those in a folder and its folders; other files are left alone.
+
+    Args:
+        path: The file or folder.
+        refused: Where a sentence goes for each damaged file of a folder; None refuses the folder.
 
     Raises:
         InputError: If there is none, or one of them is damaged.
@@ -87,10 +91,33 @@ def open_all(path: Path) -> list[tuple[Path, Dataset]]:
     files = sorted(item for item in path.rglob("*") if item.is_file() and item.name != "DICOMDIR")
     if len(files) > _MOST_FILES:
         raise InputError(f"{path}: the folder holds {len(files)} files; give the folder of one study.")
-    found = [(item, open_file(item)) for item in files if is_dicom(item)]
-    if not found:
+    found = []
+    for item in (item for item in files if is_dicom(item)):
+        try:
+            found.append((item, open_file(item)))
+        except InputError as error:
+            if refused is None:
+                raise
+            refused.append(str(error))
+    if not found and not refused:
         raise InputError(f"{path}: no DICOM file is in this folder; check the path.")
     return found
+
+
+def _refuse_unknown_packing(dataset: Dataset, path: Path) -> None:
+    """Say so where the pixels are packed in a way that nothing installed unpacks, which is no damage."""
+    syntax = dataset.file_meta.TransferSyntaxUID if "TransferSyntaxUID" in dataset.file_meta else None
+    if syntax is None or not syntax.is_compressed:
+        return
+    try:
+        unpacks = pydicom.pixels.get_decoder(syntax).is_available
+    except NotImplementedError:
+        unpacks = False
+    if not unpacks:
+        raise InputError(
+            f"{path}: the pixels are packed as {syntax.name}, which nothing here unpacks; run pip install "
+            "'usct[dicom]', or export the image uncompressed."
+        )
 
 
 def pixels(dataset: Dataset, path: Path) -> np.ndarray:
@@ -112,6 +139,7 @@ def pixels(dataset: Dataset, path: Path) -> np.ndarray:
         samples = int(dataset.get("SamplesPerPixel", 1))
         claim = int(dataset.Rows) * int(dataset.Columns) * n_frames * samples * bits // 8
         hdf5.refuse_claim(path, name, claim, path.stat().st_size)
+        _refuse_unknown_packing(dataset, path)
         values = np.asarray(dataset.pixel_array)
         if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
             values = pydicom.pixels.apply_color_lut(values, dataset)

@@ -14,6 +14,8 @@ from usct.io.dicom.layers import Space
 _MM = 1e-3
 _UNEVEN = 0.02
 _SAME_PLACE = 1e-3
+_SHIFT = 0.5
+"""Of a pixel, by which slices may be shifted within their planes."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,12 @@ def stack(
         raise InputError(
             f"{path}: slices {worst + 1} and {worst + 2} lie {steps[worst]:.4g} mm apart and the others {step:.4g} mm; "
             "export the whole series."
+        )
+    across = np.array([[p.position @ axis for axis in first.axes[:2]] for p in planes])
+    if np.ptp(across, axis=0).max() > _SHIFT * min(first.spacing):
+        raise InputError(
+            f"{path}: slices are shifted against each other by up to {np.ptp(across, axis=0).max():.4g} mm, as of a "
+            "tilted gantry; resample the series to upright slices."
         )
     lowest = planes[int(depths.argmin())]
     x, y = (float(lowest.position @ axis) for axis in lowest.axes[:2])

@@ -1,40 +1,51 @@
 """DICOM objects as layers, by what their SOP class says they are."""
 
 from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 from pydicom import uid
 from pydicom.dataset import Dataset
 
 from usct.errors import InputError
 from usct.io.dicom import derived
 from usct.io.dicom.layers import DicomLayer
-from usct.io.dicom.opening import guarded, open_all, pixels
-from usct.io.dicom.placing import plane, space_of, stack
-from usct.io.dicom.ultrasound import ultrasound_layers
+from usct.io.dicom.opening import guarded, open_all
+from usct.io.dicom.series import series_layers
+from usct.io.dicom.ultrasound import picture_layers
 
-_ULTRASOUND = {uid.UltrasoundImageStorage, uid.UltrasoundMultiFrameImageStorage}
 _SERIES = {
     uid.CTImageStorage,
     uid.MRImageStorage,
+    uid.PositronEmissionTomographyImageStorage,
     uid.EnhancedCTImageStorage,
     uid.EnhancedMRImageStorage,
     uid.EnhancedUSVolumeStorage,
     uid.LegacyConvertedEnhancedCTImageStorage,
     uid.LegacyConvertedEnhancedMRImageStorage,
 }
+_LABEL_MAP = uid.UID("1.2.840.10008.5.1.4.1.1.66.7")
+_OTHERS = {
+    uid.ParametricMapStorage: derived.map_layers,
+    uid.SegmentationStorage: derived.label_layers,
+    _LABEL_MAP: derived.label_layers,
+}
+# A dose has a scale and a place that are told in no other object's way.
+_NO_PICTURES = {uid.RTDoseStorage, uid.MediaStorageDirectoryStorage}
 
 
-def read_dicom(path: Path) -> tuple[DicomLayer, ...]:
+def read_dicom(path: Path, left_out: list[str] | None = None) -> tuple[DicomLayer, ...]:
     """Read the images, maps and labels of a DICOM file, or of a folder.
 
-    Ultrasound images come by their calibrated regions; CT (in Hounsfield units) and MR by series, sorted in
-    space; Parametric Maps and Segmentations in their own units and numbers. Objects without a picture, such
-    as reports, are passed over in a folder.
+    Ultrasound images come by their calibrated regions; CT (in Hounsfield units), MR and PET by series, sorted in
+    space; Parametric Maps and Segmentations in their own units and numbers; other pictures as they are. Objects
+    without a picture, such as reports, are passed over in a folder.
 
     Args:
         path: A file, or a folder whose files and folders are looked through.
+        left_out: Where a sentence goes for each object or series that cannot be shown while others can; None
+            refuses all of them together.
 
     Returns:
         At least one layer, in the order of the file names.
@@ -43,64 +54,40 @@ def read_dicom(path: Path) -> tuple[DicomLayer, ...]:
         InputError: If nothing can be shown, or a file is no DICOM, damaged, or has no scale.
     """
     path = Path(path)
-    found = open_all(path)
+    refused: list[str] = []
+    found = open_all(path, None if left_out is None else refused)
     series: dict[str, list[tuple[Path, Dataset]]] = defaultdict(list)
     layers: list[DicomLayer] = []
     passed: list[str] = []
+
+    def attempt(file: Path, read: Callable[[], list[DicomLayer]]) -> None:
+        try:
+            with guarded(file):
+                layers.extend(read())
+        except InputError as error:
+            if left_out is None:
+                raise
+            refused.append(str(error))
+
     for file, dataset in found:
-        with guarded(file):
-            kind = dataset.get("SOPClassUID", "")
-            if kind in _ULTRASOUND:
-                layers += ultrasound_layers(dataset, file)
-            elif kind == uid.ParametricMapStorage:
-                layers += derived.map_layers(dataset, file)
-            elif kind == uid.SegmentationStorage:
-                layers += derived.label_layers(dataset, file)
-            elif kind in _SERIES:
-                series[str(dataset.get("SeriesInstanceUID", file))].append((file, dataset))
-            else:
-                passed.append(uid.UID(kind).name or "of an unknown class")
+        kind = str(dataset.get("SOPClassUID", ""))
+        if kind in _SERIES:
+            series[str(dataset.get("SeriesInstanceUID", file))].append((file, dataset))
+        elif kind in _NO_PICTURES or not any(word in dataset for word in ("PixelData", "FloatPixelData")):
+            passed.append(uid.UID(kind).name or "of an unknown class")
+        else:
+            read = _OTHERS.get(uid.UID(kind), picture_layers)
+            attempt(file, partial(read, dataset, file))
     for items in series.values():
-        with guarded(items[0][0]):
-            layers.append(_series_layer(items, path))
+        first = items[0][0]
+        attempt(first, partial(series_layers, items, first if len(items) == 1 else first.parent))
     if not layers:
+        kinds = ", ".join(sorted(set(passed)))
         raise InputError(
-            f"{path}: the DICOM object is {', '.join(sorted(set(passed)))}; give ultrasound, CT or MR images, a "
-            "Parametric Map or a Segmentation."
+            refused[0]
+            if refused
+            else f"{path}: the DICOM object is {kinds}; give images, a Parametric Map or a Segmentation."
         )
+    if left_out is not None:
+        left_out += refused
     return tuple(layers)
-
-
-def _series_layer(items: list[tuple[Path, Dataset]], path: Path) -> DicomLayer:
-    """A CT, MR or ultrasound volume from single or enhanced objects of one series."""
-    frames, planes = [], []
-    for file, dataset in items:
-        values = pixels(dataset, file)
-        if values.ndim != 3:
-            raise InputError(f"{file}: the image is in colour; give a series of grey values.")
-        for frame in range(len(values)):
-            frames.append(_rescaled(values[frame], dataset, frame))
-            planes.append(plane(dataset, frame, file))
-    if len({values.shape for values in frames}) > 1:
-        raise InputError(f"{path}: the slices of a series differ in size; give one series at a time.")
-    index, spacing, origin = stack(planes, path)
-    first = items[0][1]
-    if len(set(index.tolist())) < len(frames):
-        raise InputError(
-            f"{path}: {len(frames)} images lie at {index.max() + 1} places; give one phase or echo at a time."
-        )
-    modality = str(first.get("Modality", "image"))
-    name = str(first.get("SeriesDescription") or "").strip() or modality
-    volume = np.empty((len(frames), *frames[0].shape), np.float32)
-    volume[index] = frames
-    unit = "[hnsf'U]" if modality == "CT" else ""
-    return derived.flattened(
-        DicomLayer(name, "image", volume, spacing, origin, unit, space=space_of(first, planes))
-    )
-
-
-def _rescaled(values: np.ndarray, dataset: Dataset, frame: int) -> np.ndarray:
-    """Stored values to those of the modality, float32."""
-    line = derived.group_or_self(dataset, frame, "PixelValueTransformationSequence")
-    slope, intercept = float(line.get("RescaleSlope") or 1), float(line.get("RescaleIntercept") or 0)
-    return (values.astype(np.float64) * slope + intercept).astype(np.float32)

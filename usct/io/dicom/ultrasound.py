@@ -1,4 +1,4 @@
-"""Ultrasound pictures: cut to their calibrated regions, so that a pixel has a size."""
+"""Pictures without a place in space; ultrasound is cut to its calibrated regions, so that a pixel has a size."""
 
 from pathlib import Path
 
@@ -8,26 +8,29 @@ from pydicom.dataset import Dataset
 from usct.io.dicom.layers import DicomLayer
 from usct.io.dicom.opening import pixels
 
+_NAMES = {"US": "ultrasound", "IVUS": "ultrasound"}
 _TISSUE, _CENTIMETRES = 1, 3
 _FRAME = 1e-3
 _UNKNOWN = 1e-3
 
 
-def ultrasound_layers(dataset: Dataset, path: Path) -> list[DicomLayer]:
+def picture_layers(dataset: Dataset, path: Path) -> list[DicomLayer]:
     """One layer for every two-dimensional region with a scale in centimetres, or the whole picture.
 
     A picture without a scale counts a millimetre for a pixel, and its name says so. A region's reference
     pixel, such as the face of the transducer, becomes the origin.
 
     Args:
-        dataset: US Image or US Multi-frame Image.
+        dataset: US Image or US Multi-frame Image, or another picture.
         path: For names and errors' sentences.
 
     Raises:
         InputError: If the pixels cannot be read.
     """
     values = pixels(dataset, path)
-    name = str(dataset.get("SeriesDescription") or "").strip() or "ultrasound"
+    name = str(dataset.get("SeriesDescription") or "").strip() or _NAMES.get(
+        str(dataset.get("Modality", "US")), "picture"
+    )
     regions = [region for region in dataset.get("SequenceOfUltrasoundRegions") or () if _is_scaled(region)]
     if not regions:
         spacing = dataset.get("PixelSpacing")

@@ -75,7 +75,12 @@ def write_parametric_map(
         series_instance_uid=uid.generate_uid(),
         real_world_value_mappings=[mapping],
         contains_recognizable_visual_features=False,
-        voi_lut_transformations=[hd.VOILUTTransformation(0.5 * (low + high), max(high - low, 1e-6))],
+        # Of windows narrower than one, such as a loss in dB/cm, the plain linear function is not allowed.
+        voi_lut_transformations=[
+            hd.VOILUTTransformation(
+                0.5 * (low + high), max(high - low, 1e-6), voi_lut_function="LINEAR_EXACT"
+            )
+        ],
         content_label=quantity.short,
         content_description=quantity.name,
         **_position(hd, lattice, len(frames)),
