@@ -261,18 +261,25 @@ class Acquisition:
             raise ValueError(f"water_sound_speed must lie in 1000 to 2000 m/s, got {speed:g}")
 
     def spectra(
-        self, frequencies: torch.Tensor, window_speed: float = 1540.0, damping: float = 0.0
+        self,
+        frequencies: torch.Tensor,
+        window_speed: float = 1540.0,
+        damping: float = 0.0,
+        before: float | None = None,
+        after: float = math.inf,
     ) -> Spectra:
         """The data at chosen frequencies.
 
         Traces are first muted ahead of the geometric arrival at `window_speed` [m/s] by a Gaussian of
-        5 % of the longest travel time, and nothing is muted behind it, so that the coda stays
+        5 % of the longest travel time, and nothing is muted behind it unless told so, so that the coda stays
         (Ali et al., IEEE Trans. Med. Imaging 43 (2024) 3988).
 
         Args:
             frequencies: Shape (freq,) [Hz].
             window_speed: Sound speed of the geometric arrivals [m/s].
             damping: For traces, transform at omega - i damping [1/s].
+            before: Width of the Gaussian ahead of arrivals [s]; None for 5 % of the longest travel time.
+            after: Width behind them [s].
 
         Raises:
             ValueError: If a frequency was not recorded or lies above the Nyquist frequency.
@@ -280,11 +287,11 @@ class Acquisition:
         if isinstance(self.data, Spectra):
             return self.data.at(frequencies)
         arrivals = self.array.distances() / window_speed
-        times, before = self.data.times, 0.05 * float(arrivals.max())
+        times, width = self.data.times, 0.05 * float(arrivals.max()) if before is None else before
         values = torch.stack(
             [
                 signals.fourier_transform(
-                    trace * signals.arrival_window(times, arrival, before).float(),
+                    trace * signals.arrival_window(times, arrival, width, after).float(),
                     times,
                     frequencies,
                     damping,

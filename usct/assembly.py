@@ -11,6 +11,7 @@ import torch
 
 from usct import io
 from usct.acquisition import Acquisition, Spectra, TransducerArray
+from usct.calibration.line_source import referenced_to_water
 from usct.choosing import choose_parameterization, kernel_of
 from usct.config import RunConfig
 from usct.errors import InputError
@@ -27,9 +28,10 @@ from usct.inversion.schedule import (
     within_budget,
 )
 from usct.inversion.state import State
+from usct.listening import clear_frequencies, loud_frequencies
 from usct.medium import Medium
 from usct.misfit.selection import select
-from usct.preflight import check_size, check_start, loud_frequencies, usable_device
+from usct.preflight import check_size, check_start, usable_device
 from usct.starting.disc import estimate_disc
 from usct.starting.homogeneous import estimate_water_sound_speed
 from usct.starting.travel_time.imaging import travel_time_start
@@ -51,7 +53,7 @@ def prepare(acquisition: Acquisition, config: RunConfig) -> tuple[Spectra, float
         raise InputError("schedule.damping_time_us needs traces, but the scan holds spectra; leave it out")
     damping = 0.0 if tau is None else 1e6 / tau
     try:
-        spectra = acquisition.spectra(torch.tensor(frequencies, dtype=torch.float64), damping=damping)
+        spectra = _spectra(acquisition, config, frequencies, damping)
     except ValueError as error:
         raise InputError(f"schedule.frequencies_mhz: {error}") from None
     try:
@@ -69,6 +71,36 @@ def prepare(acquisition: Acquisition, config: RunConfig) -> tuple[Spectra, float
     return observed, water, notes
 
 
+def _spectra(
+    acquisition: Acquisition, config: RunConfig, frequencies: list[float], damping: float
+) -> Spectra:
+    """Spectra as the settings window the traces."""
+    window = config.traces
+    before, after = (None if us is None else 1e-6 * us for us in (window.before_us, window.after_us))
+    wanted = torch.tensor(frequencies, dtype=torch.float64)
+    return acquisition.spectra(
+        wanted, window.sound_speed, damping, before, math.inf if after is None else after
+    )
+
+
+def referenced(acquisition: Acquisition, shot: Acquisition, config: RunConfig) -> Acquisition:
+    """The scan's spectra over those of a water shot, times the model's water, at the frequencies of the settings.
+
+    Raises:
+        InputError: If the two were not recorded alike, or a frequency is in neither.
+    """
+    frequencies = _frequencies(acquisition, config)
+    try:
+        over, under = (_spectra(scan, config, frequencies, 0.0) for scan in (acquisition, shot))
+        water = config.water.sound_speed or shot.water_sound_speed or acquisition.water_sound_speed
+        water = water or estimate_water_sound_speed(under, shot.array)
+        data = referenced_to_water(over, under, acquisition.array, water)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    note = "Spectra are over those of a water shot, times the model's water."
+    return replace(acquisition, data=data, water_sound_speed=water, notes=(*acquisition.notes, note))
+
+
 def _frequencies(acquisition: Acquisition, config: RunConfig) -> list[float]:
     """The frequencies asked for, or those recorded, thinned out evenly."""
     if config.schedule.frequencies_mhz is not None:
@@ -76,7 +108,7 @@ def _frequencies(acquisition: Acquisition, config: RunConfig) -> list[float]:
     have = (
         sorted(acquisition.data.frequencies.tolist())
         if isinstance(acquisition.data, Spectra)
-        else loud_frequencies(acquisition, DEFAULT_FREQUENCIES)
+        else clear_frequencies(acquisition, loud_frequencies(acquisition, DEFAULT_FREQUENCIES))
     )
     most = config.schedule.max_frequencies
     picked = np.unique(np.linspace(0, len(have) - 1, min(most, len(have))).round().astype(int))

@@ -70,6 +70,18 @@ class Water(Section):
     )
 
 
+class TraceSettings(Section):
+    """How traces are windowed about geometric arrivals before they become spectra; spectra are taken as they are."""
+
+    sound_speed: Speed = Field(1540.0, description="Of the medium through which arrivals are expected [m/s].")
+    before_us: float | None = Field(
+        None, gt=0, description="Gaussian width ahead of them [us]; none: 5 % of the longest travel time."
+    )
+    after_us: float | None = Field(
+        None, gt=0, description="Gaussian width behind them [us]; none: all stays."
+    )
+
+
 class ScheduleSettings(Section):
     """Frequency continuation."""
 
@@ -231,6 +243,7 @@ class RunConfig(Section):
     threads: int | None = Field(None, ge=1, description="CPU threads; none: all.")
     start: Start = Start()
     water: Water = Water()
+    traces: TraceSettings = TraceSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     parameterization: ParameterizationSettings = ParameterizationSettings()
     attenuation: AttenuationSettings = AttenuationSettings()

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from usct import signals
-from usct.acquisition import Acquisition, Traces, TransducerArray
+from usct.acquisition import TransducerArray
 from usct.errors import InputError
 from usct.medium import Medium
 
@@ -15,12 +14,6 @@ OBJECT_CONTRAST = 2.0
 """Difference from the water's sound speed by which the object is told from it [m/s]."""
 LEAST_BYTES_PER_CELL = 1000
 """Memory that a factorisation takes at the very least."""
-NYQUIST_SHARE = 0.9
-"""Share of the traces' Nyquist frequency up to which default frequencies go."""
-N_TRANSMITS_HEARD = 16
-"""Transmits from which the pulse's band is told."""
-LEAST_SPEED = 1500.0
-"""Speed over the array's radius is the lowest default frequency: two waves must fit in the array [m/s]."""
 
 
 def check_simulation(medium: Medium, array: TransducerArray, frequencies: Sequence[float]) -> None:
@@ -103,30 +96,3 @@ def water_of(medium: Medium) -> float:
     inside = torch.zeros(medium.grid.shape, dtype=torch.bool)
     inside[(slice(1, -1),) * medium.grid.n_dims] = True
     return float(medium.sound_speed[~inside].median())
-
-
-def loud_frequencies(acquisition: Acquisition, wanted: Sequence[float]) -> list[float]:
-    """The default frequencies, or as many of the traces' own where these end below them [Hz].
-
-    Raises:
-        InputError: If no usable trace holds anything.
-    """
-    traces, array = acquisition.data, acquisition.array
-    assert isinstance(traces, Traces), "spectra have frequencies of their own"
-    # What crosses the ring tells the pulse; neighbours hear their transmitter ring.
-    distances = array.distances()
-    across = (distances >= 0.5 * distances.max()) & traces.valid
-    some = traces.values[:: max(1, len(across) // N_TRANSMITS_HEARD)]
-    heard = some[across[:: max(1, len(across) // N_TRANSMITS_HEARD)]]
-    lowest, highest = LEAST_SPEED / array.radius, NYQUIST_SHARE * 0.5 * traces.sampling_frequency
-    try:
-        low, high = signals.loud_band(heard, traces.sampling_frequency, lowest, highest)
-    except ValueError as error:
-        raise InputError(
-            f"{error}; give schedule.frequencies_mhz, or a scan whose channels are usable"
-        ) from None
-    if high >= wanted[-1]:
-        return list(wanted)
-    return sorted(
-        {round(f, -3) for f in torch.linspace(low, high, len(wanted), dtype=torch.float64).tolist()}
-    )

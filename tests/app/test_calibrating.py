@@ -1,10 +1,12 @@
 """The verbs for measured scans, from file to file."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
+from tests.bench.repair import SETTINGS
 from tests.unit import planted
 from usct import cli, io
 from usct.acquisition import Spectra, Traces
@@ -58,6 +60,66 @@ def test_calibrate_writes_a_scan_that_passes(folder, capsys):
     plain, spread = (io.load(path).data for path in (made, spherical))
     assert isinstance(spread, Traces)
     assert not torch.equal(plain.values, spread.values)
+
+
+def image_error(path) -> float:
+    """Sound-speed error of a result within 1.5 radii of the cylinder [m/s]."""
+    medium = io.load(path).medium
+    inside, near = (medium.grid.disc(share * planted.CYLINDER_RADIUS) for share in (1.0, 1.5))
+    truth = torch.where(inside, planted.CYLINDER_SPEED, planted.WATER)
+    return float((medium.sound_speed - truth)[near].square().mean().sqrt())
+
+
+def test_faulty_scans_become_images_as_good_as_clean_ones(folder):
+    """As a user does it, with dead, noisy, turned, late and misplaced elements, and a stale temperature."""
+    settings = [word for setting in SETTINGS for word in ("--set", setting)]
+    mended, made = folder / "first.h5", folder / "then.h5"
+    assert run("check", folder / "scan.h5", "-o", mended) == 1
+    words = ("--water", folder / "water.h5", "--water-temperature", 25)
+    assert run("calibrate", mended, *words, "-o", made) == 0
+    errors = {}
+    for name, scan in (("clean", folder / "clean.h5"), ("faulty", folder / "scan.h5"), ("calibrated", made)):
+        assert run("reconstruct", scan, "-o", folder / f"{name}_image.h5", "--quiet", *settings) == 0
+        errors[name] = image_error(folder / f"{name}_image.h5")
+    assert errors["calibrated"] < 1.2 * errors["clean"]
+    assert errors["faulty"] > 2 * errors["clean"]
+
+
+def test_spectra_over_those_of_a_water_shot_need_no_delays(tmp_path):
+    """Late triggers, gains and turned elements cancel; their places are taken as they are."""
+    faults = replace(planted.many_faults(), shifts=planted.no_faults().shifts, dead_element=None)
+    faults = replace(
+        faults, transmit_delays=10 * faults.transmit_delays, receive_delays=10 * faults.receive_delays
+    )
+    io.save(planted.record(faults, with_cylinder=True), tmp_path / "scan.h5")
+    io.save(planted.record(faults, with_cylinder=False, seed=1), tmp_path / "water.h5")
+    settings = [word for setting in SETTINGS for word in ("--set", setting)]
+    settings += ["--set", "misfit.source_weights=none"]
+    errors = []
+    for words in ((), ("--water", tmp_path / "water.h5")):
+        out = tmp_path / f"image{len(words)}.h5"
+        assert run("reconstruct", tmp_path / "scan.h5", "-o", out, "--quiet", *settings, *words) == 0
+        errors.append(image_error(out))
+    assert errors[1] < 6.0
+    assert errors[0] > 2 * errors[1]
+    assert io.load(out).provenance["water_shot"] == "water.h5"
+
+
+def test_arrivals_are_picked_against_a_water_shot_and_kept(tmp_path, capsys):
+    io.save(planted.record(planted.no_faults(), with_cylinder=True), tmp_path / "scan.h5")
+    io.save(planted.record(planted.no_faults(), with_cylinder=False, seed=1), tmp_path / "water.h5")
+    out = tmp_path / "times.h5"
+    assert run("pick", tmp_path / "scan.h5", "--water", tmp_path / "water.h5", "-o", out) == 0
+    assert "arrivals" in capsys.readouterr().out
+    times = io.load(out)
+    across = times.array.opening_angles() > 2.9
+    expected = 2 * planted.CYLINDER_RADIUS * (1 / planted.CYLINDER_SPEED - 1 / planted.WATER)
+    assert float(times.delays[across].nanmedian()) == pytest.approx(expected, rel=0.2)
+    assert run("info", out) == 0
+    assert "travel times" in capsys.readouterr().out
+    assert run("reconstruct", out, "-o", tmp_path / "image.h5", "--quiet") == 0
+    inside = (medium := io.load(tmp_path / "image.h5").medium).grid.disc(0.7 * planted.CYLINDER_RADIUS)
+    assert float(medium.sound_speed[inside].mean()) == pytest.approx(planted.CYLINDER_SPEED, abs=8)
 
 
 def test_calibrate_writes_spectra_over_those_of_water(folder):

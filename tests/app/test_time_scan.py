@@ -1,19 +1,21 @@
 """From a phantom through traces in the time domain to an image, with no setting given but the scan's own."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from tests.helpers import random_like
+from tests.unit import planted
 from usct import api, cli, io, phantom, signals
 from usct.acquisition import Acquisition, Traces, TransducerArray
-from usct.assembly import DEFAULT_FREQUENCIES
+from usct.assembly import DEFAULT_FREQUENCIES, prepare
 from usct.config import load_config
 from usct.diagnostics.sides import Options
 from usct.errors import InputError
 from usct.evaluation import evaluate
-from usct.preflight import loud_frequencies
+from usct.listening import clear_frequencies, clearance, loud_frequencies
 
 RING = TransducerArray.ring(8, 60e-3)
 TIMES = torch.arange(600, dtype=torch.float64) / 3e6
@@ -44,6 +46,45 @@ def test_the_band_of_a_pulse_is_found(disturbed):
 @pytest.mark.parametrize("band", [(150e3, 700e3), (900e3, 1300e3)])
 def test_a_pulse_that_reaches_higher_leaves_the_defaults(band):
     assert loud_frequencies(scan_of(*band), DEFAULT_FREQUENCIES) == list(DEFAULT_FREQUENCIES)
+
+
+def test_frequencies_that_noise_hides_are_left_out():
+    scan = planted.record(planted.no_faults(), with_cylinder=True)
+    wanted = [150e3, 250e3, 300e3, 350e3, 600e3, 900e3]
+    clear = clearance(scan, wanted)
+    assert (clear[1:4] > 20).all()
+    assert (clear[4:] < 3).all()
+    assert clear_frequencies(scan, wanted) == [
+        f for f, db in zip(wanted, clear.tolist(), strict=True) if db >= 6
+    ]
+    cut = replace(scan, data=replace(scan.data, values=scan.data.values[..., 200:], start_time=200 / 3e6))
+    assert clearance(cut, wanted) is None, "nothing is recorded before the arrivals"
+    assert clear_frequencies(cut, wanted) == wanted
+
+
+def test_the_noise_alone_is_not_clear():
+    scan = planted.record(planted.no_faults(), with_cylinder=True)
+    noise = random_like(scan.data.values.shape, 3, False).float()
+    silent = replace(scan, data=replace(scan.data, values=noise))
+    assert float(clearance(silent, [200e3, 300e3, 400e3]).max()) < 0
+
+
+def test_windows_follow_the_settings():
+    """An echo long after the arrival stays by default and goes with a window that ends before it."""
+    scan = scan_of(100e3, 200e3)
+    late = replace(scan, data=replace(scan.data, values=scan.data.values.roll(150, dims=-1)))
+    both = replace(scan, data=replace(scan.data, values=scan.data.values + late.data.values))
+    frequency = torch.tensor([150e3], dtype=torch.float64)
+    kept, windowed, alone = (
+        acquisition.spectra(frequency, window_speed=1500.0, after=after).values
+        for acquisition, after in ((both, math.inf), (both, 15e-6), (scan, 15e-6))
+    )
+    apart = RING.distances() > 0
+    assert float((windowed - alone)[:, apart].abs().max()) < 0.2 * float(alone[:, apart].abs().max())
+    assert float((kept - alone)[:, apart].abs().max()) > 0.5 * float(alone[:, apart].abs().max())
+    settings = ["schedule.frequencies_mhz=[0.15]", "water.sound_speed=1500"]
+    short, usual = (load_config(None, None, [*more, *settings]) for more in (["traces.after_us=15"], []))
+    assert not torch.equal(prepare(both, short)[0].values, prepare(both, usual)[0].values)
 
 
 def test_traces_that_hold_nothing_are_refused():

@@ -8,6 +8,7 @@ import scipy.io
 import torch
 
 from tests.helpers import assert_adjoint
+from tests.io.test_data import third_party
 from usct import cli, io
 from usct.acquisition import Acquisition, Traces, TransducerArray
 from usct.assembly import start_model
@@ -245,3 +246,33 @@ def test_wrong_input_is_one_sentence(tmp_path, capsys, items, options, complaint
     told = capsys.readouterr().err
     assert complaint in told and len(told.strip().splitlines()) == 1
     assert not (tmp_path / "image.h5").exists()
+
+
+def test_travel_times_come_back_from_a_native_file(tmp_path):
+    made = replace(times(1e-8), title="lens", metadata={"a": "b"}, notes=("one note",))
+    io.save(made, tmp_path / "times.h5")
+    back = io.load(tmp_path / "times.h5")
+    assert isinstance(back, TravelTimes)
+    assert torch.equal(back.delays.nan_to_num(-1), made.delays.nan_to_num(-1))
+    assert torch.equal(back.array.positions, made.array.positions)
+    assert (back.water_sound_speed, back.title, back.metadata, back.notes) == (
+        WATER,
+        "lens",
+        {"a": "b"},
+        ("one note",),
+    )
+    assert io.holds_travel_times(tmp_path / "times.h5")
+
+
+def test_measured_traces_are_picked():
+    """Onsets of three published traces, in samples; the first has a faint wave ahead of the main one."""
+    variables = scipy.io.loadmat(third_party("ust-sart/time_of_arrival_example_data.mat"))
+    traces = {name: variables[name].ravel() for name in ("expA", "expB", "sim")}
+    found = {name: picking.onset(trace) for name, trace in traces.items()}
+    assert found["sim"] == pytest.approx(160.5, abs=1.5), "where it leaves zero"
+    assert found["expB"] == pytest.approx(51, abs=4), "where the half cycle ahead of the main one begins"
+    assert found["expA"] == pytest.approx(112, abs=3), (
+        "the faint wave, whose amplitude is twenty times the noise"
+    )
+    # A correlation with the simulated pulse finds the main wave.
+    assert picking.shift(traces["expA"], traces["sim"]) == pytest.approx(0, abs=1)

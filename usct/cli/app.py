@@ -22,6 +22,7 @@ from usct.cli import (
     resampling,
     scanning,
     starting,
+    timing,
     viewing,
 )
 from usct.errors import InputError
@@ -87,6 +88,7 @@ app.command(rich_help_panel=_MAKE)(making.phantom)
 app.command(rich_help_panel=_MAKE)(scanning.simulate)
 app.command(rich_help_panel=_MEASURED)(calibrating.check)
 app.command(rich_help_panel=_MEASURED)(calibrating.calibrate)
+app.command(rich_help_panel=_MEASURED)(timing.pick)
 app.add_typer(starting.app, name="start", rich_help_panel=_IMAGE)
 app.command(rich_help_panel=_IMAGE)(inverting.reconstruct)
 app.command(rich_help_panel=_IMAGE)(resampling.resample)

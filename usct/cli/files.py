@@ -13,7 +13,7 @@ File = Annotated[Path, typer.Argument(help="A scan, phantom or result: native HD
 Positions = Annotated[
     Path | None,
     typer.Option(
-        help="For travel times: .mat file with element_positions, where they have one of their own."
+        help="For travel times and stride's shots: file of the element positions, where it is another one."
     ),
 ]
 
@@ -56,15 +56,16 @@ def convert(
         Path, typer.Argument(help="File to read, in any format that usct knows.", metavar="IN")
     ],
     target: Annotated[Path, typer.Argument(help="Native HDF5 file to write.", metavar="OUT")],
+    positions: Positions = None,
 ) -> None:
-    """Convert a scan, a phantom or a result to the native HDF5 format: SI units, checksummed.
+    """Convert a scan, travel times, a phantom or a result to the native HDF5 format: SI units, checksummed.
 
     [bold]Example:[/bold]  usct convert RecordedData.mat scan.h5
     """
     from usct import io
 
-    prepare_hdf5(target, source)
-    thing = io.load(source)
+    prepare_hdf5(target, source, positions)
+    thing = io.load(source, positions)
     io.save(thing, target)
     typer.echo(f"Wrote {target}")
     for note in getattr(thing, "notes", ()):

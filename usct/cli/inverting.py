@@ -36,6 +36,7 @@ class Job:
         quiet: Say nothing but errors.
         start: File of a model to start from, such as a skull's.
         strict: Whether suspected cycle skips are a failure.
+        water: File of a shot in water alone, over whose spectra the scan's are taken.
     """
 
     scan: Path
@@ -48,6 +49,7 @@ class Job:
     quiet: bool = False
     start: Path | None = None
     strict: bool = False
+    water: Path | None = None
 
     @property
     def figure(self) -> Path:
@@ -112,6 +114,12 @@ def reconstruct(
         typer.Option(help="Invert waveforms or first arrivals; auto: travel times if the file holds those."),
     ] = "auto",
     positions: Positions = None,
+    water: Annotated[
+        Path | None,
+        typer.Option(
+            help="Shot in water alone: spectra are taken over its own, arrivals are picked against it."
+        ),
+    ] = None,
     water_temperature: Annotated[
         float | None, typer.Option(help="For travel times: of the water [degree Celsius].")
     ] = None,
@@ -143,8 +151,8 @@ def reconstruct(
         overrides.append(f"schedule.stop={stop}")
     if device is not None:
         overrides.append(f"device={device}")
-    job = Job(scan, output, preset, config, overrides, truth, resume, quiet, start, strict)
-    times = timing.travel_times_of(scan, method, positions, water_temperature)
+    job = Job(scan, output, preset, config, overrides, truth, resume, quiet, start, strict, water)
+    times = timing.travel_times_of(scan, method, positions, water_temperature, water)
     return run(job) if times is None else timing.run(job, times, water_temperature)
 
 
@@ -163,7 +171,7 @@ def run(job: Job) -> int:
     from usct.reconstruction import Status
 
     config = load_config(job.preset, job.config, job.overrides)
-    prepare_hdf5(job.output, job.scan, job.config, job.truth, job.start)
+    prepare_hdf5(job.output, job.scan, job.config, job.truth, job.start, job.water)
     prepare_output(job.figure)
     scan = load_scan(job.scan)
     truth = scan.truth if job.truth is None else load_truth(job.truth)
@@ -173,6 +181,10 @@ def run(job: Job) -> int:
         blind = dataclasses.replace(scan, truth=None)
         if job.start is not None:
             blind = dataclasses.replace(blind, start=load_start(job.start))
+        if job.water is not None:
+            from usct.assembly import referenced
+
+            blind = referenced(blind, load_scan(job.water), config)
         result = api.reconstruct(
             blind, config, on_iterate=narrator.iterate, checkpoint=job.checkpoint, resume=job.resume
         )
@@ -208,6 +220,8 @@ def signed(result: "Reconstruction", job: Job) -> "Reconstruction":
     facts = {"scan": job.scan.name, "scan_sha256": sha256(job.scan)}
     if job.start is not None:
         facts |= {"start": job.start.name, "start_sha256": sha256(job.start)}
+    if job.water is not None:
+        facts |= {"water_shot": job.water.name, "water_shot_sha256": sha256(job.water)}
     return dataclasses.replace(result, provenance={**result.provenance, **facts})
 
 

@@ -2,12 +2,12 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from usct.cli.files import print_rows
-from usct.cli.paths import load_truth, prepare_hdf5, prepare_output
+from usct.cli.paths import load_scan, load_truth, prepare_hdf5, prepare_output
 from usct.cli.progress import Narrator, duration
 from usct.errors import InputError
 
@@ -20,7 +20,7 @@ Method = Literal["auto", "waveform", "travel-time"]
 
 
 def travel_times_of(
-    scan: Path, method: Method, positions: Path | None, temperature: float | None
+    scan: Path, method: Method, positions: Path | None, temperature: float | None, water: Path | None = None
 ) -> "TravelTimes | None":
     """Travel times to make an image of, or None where waveforms are to be inverted.
 
@@ -29,6 +29,7 @@ def travel_times_of(
         method: auto goes by what is in the file.
         positions: File of the element positions, for travel times.
         temperature: Of the water, for travel times [degree Celsius].
+        water: Shot in water alone, against which arrivals are picked.
 
     Raises:
         InputError: If the file cannot be read, or does not suit the method and options.
@@ -47,19 +48,44 @@ def travel_times_of(
             raise InputError(f"{scan}: holds travel times, no waveforms; leave --method out.")
         return thing
     if method == "travel-time" and isinstance(thing, Acquisition):
-        return _picked(thing, scan)
+        return picked(thing, scan, water)
     option = "--method travel-time" if not wanted else "--positions" if positions else "--water-temperature"
     raise InputError(f"{scan}: holds no travel times; leave {option} out.")
 
 
-def _picked(scan: "Acquisition", path: Path) -> "TravelTimes":
+def pick(
+    scan: Annotated[Path, typer.Argument(help="A scan with traces, in any format that usct knows.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Travel times to write.")],
+    water: Annotated[
+        Path | None, typer.Option(help="Scan of the same ring with nothing but water in it.")
+    ] = None,
+) -> None:
+    """Pick the first arrivals of a scan, against a water shot or against water of the scan's sound speed.
+
+    [bold]Example:[/bold]  usct pick scan.h5 --water water.h5 -o times.h5
+    """
+    from usct import io
+
+    prepare_hdf5(output, scan, water)
+    times = picked(load_scan(scan), scan, water)
+    io.save(times, output)
+    share = 100 * times.n_picks / times.delays.numel()
+    typer.echo(f"Wrote {output}: {times.n_picks} arrivals, {share:.0f} % of the channels")
+
+
+def picked(scan: "Acquisition", path: Path, water: Path | None = None) -> "TravelTimes":
+    """Travel times picked in a scan.
+
+    Raises:
+        InputError: If it holds spectra, nothing can be picked, or the water shot was recorded otherwise.
+    """
     from usct.acquisition import Traces
-    from usct.starting.travel_time.picking import pick
+    from usct.starting.travel_time.picking import pick as pick_arrivals
 
     if not isinstance(scan.data, Traces):
         raise InputError(f"{path}: holds spectra, in which no arrival can be picked; give traces.")
     try:
-        return pick(scan)
+        return pick_arrivals(scan, None if water is None else load_scan(water))
     except ValueError as error:
         raise InputError(f"{path}: {error}.") from None
 

@@ -78,7 +78,9 @@ def holds_travel_times(path: Path) -> bool:
     try:
         if h5py.is_hdf5(path):
             with hdf5.opened(path) as file:
-                return travel_times.DATA_VARIABLE in file
+                return travel_times.DATA_VARIABLE in file or (
+                    _is_native(file) and text(file, "kind", path) == "travel_times"
+                )
         return matlab.is_matlab_5(_head(path)) and bool(matlab.listing_5(path, (travel_times.DATA_VARIABLE,)))
     except InputError:
         return False
@@ -95,8 +97,8 @@ def save(thing: Loaded, path: str | os.PathLike[str]) -> None:
         InputError: If the file cannot be written; what was there before is unchanged.
     """
     if isinstance(thing, TravelTimes):
-        raise InputError(f"{path}: travel times have no native format; keep their .mat file.")
-    if isinstance(thing, Acquisition):
+        native_write.write_travel_times(thing, Path(path))
+    elif isinstance(thing, Acquisition):
         native_write.write_acquisition(thing, Path(path))
     elif isinstance(thing, Phantom):
         native_write.write_phantom(thing, Path(path))

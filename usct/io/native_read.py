@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import torch
 
-from usct.acquisition import Acquisition
+from usct.acquisition import Acquisition, TransducerArray
 from usct.diagnosis import Diagnosis
 from usct.errors import InputError
 from usct.grid import Grid
@@ -21,6 +21,7 @@ from usct.io.native_write import FORMAT_VERSION, HISTORY_UNITS
 from usct.medium import Medium
 from usct.phantom.base import Phantom
 from usct.reconstruction import CycleSkips, Reconstruction, Record, Status
+from usct.travel_times import TravelTimes
 from usct.units import ATTENUATION_REFERENCE_FREQUENCY
 
 _MAPS = ("sound_speed", "attenuation", "density")
@@ -28,7 +29,7 @@ _MAPS = ("sound_speed", "attenuation", "density")
 
 def read_native(
     file: h5py.File, path: Path
-) -> tuple[Acquisition | Phantom | Reconstruction | Diagnosis, tuple[str, ...]]:
+) -> tuple[Acquisition | TravelTimes | Phantom | Reconstruction | Diagnosis, tuple[str, ...]]:
     """Read an open native file of any kind.
 
     Args:
@@ -52,6 +53,8 @@ def read_native(
             return _read_acquisition(file, path)
         if kind == "phantom":
             return _read_phantom(file, path), ()
+        if kind == "travel_times":
+            return _read_travel_times(file, path), ()
         if kind == "reconstruction":
             return _read_reconstruction(file, path), ()
         if kind == "diagnosis":
@@ -61,7 +64,9 @@ def read_native(
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         # The nouns refuse what contradicts itself; theirs is the reason, the file's name is ours to add.
         raise InputError(f"{path}: {' '.join(str(error).split())}; write the file anew.") from error
-    raise InputError(f"{path}: a file of kind '{kind}' is no scan, phantom, result or diagnosis; give one.")
+    raise InputError(
+        f"{path}: a file of kind '{kind}' is no scan, travel times, phantom, result or diagnosis."
+    )
 
 
 def _texts(file: h5py.File, name: str, path: Path) -> dict[str, str]:
@@ -189,6 +194,20 @@ def _required_medium(file: h5py.File, name: str, path: Path) -> Medium:
     if medium is None:
         raise InputError(f"{path}: /{name} is missing; write the file anew with the map in it.")
     return medium
+
+
+def _read_travel_times(file: h5py.File, path: Path) -> TravelTimes:
+    places = values(file, "transducer/positions", path)
+    ends = (values(file, f"travel_times/{role}/element", path) for role in ("tx", "rx"))
+    speed = file["medium"].attrs.get("sound_speed") if "medium" in file else None
+    return TravelTimes(
+        TransducerArray(torch.from_numpy(places), *(torch.from_numpy(end) for end in ends)),
+        torch.from_numpy(values(file, "travel_times/delays", path)),
+        None if speed is None else float(speed),
+        text(file, "title", path, ""),
+        _texts(file, "metadata", path),
+        _notes(file, path),
+    )
 
 
 def _read_phantom(file: h5py.File, path: Path) -> Phantom:

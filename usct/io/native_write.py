@@ -6,6 +6,8 @@ Root attributes: `format`, `format_version`, `kind`, `created`, `creator`, `noti
 Scan: `/acquisition/data` (tx, rx, time) or (tx, rx, freq), with `time_start`, `sampling_frequency` and
 `valid`, or `frequencies` and `weights`; `/acquisition/tx/element`, `/acquisition/rx/element`;
 `/transducer/positions` (element, (y, x)); `/medium`, attribute `sound_speed`; `/truth`; `/initial`.
+Travel times: `/travel_times/delays` (tx, rx) against water, NaN where there is none, `/travel_times/tx/element`,
+`/travel_times/rx/element`, `/transducer/positions`, `/medium`.
 Phantom: `/truth/sound_speed`, `attenuation`, `density`, and `labels` with the attribute `label_names`.
 Result: `/result/sound_speed`, `attenuation`, `density`, `region`; `/initial`; `/history/*`, one value for
 each update; root attributes `status` and `message`; `/cycle_skips`, attributes `frequency` [Hz],
@@ -36,6 +38,7 @@ from usct.io.native_field import write_field
 from usct.medium import Medium
 from usct.phantom.base import Phantom
 from usct.reconstruction import RESEARCH_USE_ONLY, Reconstruction, Record
+from usct.travel_times import TravelTimes
 
 FORMAT = "usct"
 FORMAT_VERSION = "1.0"
@@ -112,6 +115,22 @@ def write_phantom(phantom: Phantom, path: Path) -> None:
         hdf5.put(group, "labels", array_of(phantom.labels), {"label_names": list(phantom.tissues)})
 
     write_file(path, "phantom", fill)
+
+
+def write_travel_times(times: TravelTimes, path: Path) -> None:
+    """Write travel times: delays against water [s], NaN where there is none, and the array."""
+
+    def fill(file: h5py.File) -> None:
+        _write_texts(file, times.title, times.metadata, "metadata")
+        file.attrs["notes"] = json.dumps(list(times.notes))
+        _write_array(file, times.array)
+        hdf5.put(file, "travel_times/delays", array_of(times.delays), {"units": "s", "dims": "tx, rx"})
+        hdf5.put(file, "travel_times/tx/element", array_of(times.array.transmits))
+        hdf5.put(file, "travel_times/rx/element", array_of(times.array.receives))
+        if times.water_sound_speed is not None:
+            file.create_group("medium").attrs["sound_speed"] = float(times.water_sound_speed)
+
+    write_file(path, "travel_times", fill)
 
 
 def write_reconstruction(result: Reconstruction, path: Path) -> None:
