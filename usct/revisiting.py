@@ -1,6 +1,7 @@
 """Back to a point of a run: the objective there, rebuilt from the result, its scan, and nothing else."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -73,6 +74,7 @@ def visit(
     """
     observed, water, _ = prepare(scan, config)
     inversion = build_inversion(scan, config, observed, water)
+    beginning = deepcopy(inversion)  # making another would look for the start anew
     state = load_state(at, fingerprint(config, scan, observed, water)) if isinstance(at, Path) else None
     field = None
     if at != "start":
@@ -84,7 +86,6 @@ def visit(
         _check_misfit(result, stage, point)
     start = None
     if field is not None:
-        beginning = build_inversion(scan, config, observed, water)
         start = TangentKernels(revisit(beginning, observed, stage), beginning.grid)
         point = _tailored_to_all(point, inversion, beginning.start, stage)
     memory = state.memory if opening is not None and state is not None else {}
