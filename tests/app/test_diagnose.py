@@ -14,7 +14,7 @@ from usct.config import load_config
 from usct.diagnosis import Diagnosis
 from usct.diagnostics.sides import Options
 from usct.errors import InputError
-from usct.grid import Grid
+from usct.grid import Grid, low_pass
 from usct.kernel_comparison import compare_kernels
 from usct.medium import Medium
 from usct.phantom import Phantom
@@ -208,6 +208,70 @@ def test_the_command_prints_findings_files_and_progress(folder, capsys):
     made = io.load(folder / "other.h5")
     assert made.frequencies == FREQUENCIES
     assert made.decay is made.resolution is made.standard_deviation is None
+
+
+def test_the_constant_may_be_left_out_of_patterns(folder, diagnosis, scan, result):
+    """Images of them have no mean then, and no steps are tried, which would move it."""
+    words = (
+        "--scan",
+        folder / "scan.h5",
+        "-o",
+        folder / "bare-kernels.h5",
+        "--modes",
+        4,
+        "--no-maps",
+        "--quiet",
+    )
+    assert run("diagnose", folder / "result.h5", *words, "--no-constant") == 0
+    made = io.load(folder / "bare-kernels.h5")
+    assert "constant left out" in made.optimizer
+    assert made.decay is None
+    means = [mode[made.region].mean().abs() for mode in made.image_kernel.modes.double()]
+    assert float(max(means)) < 1e-6
+    kept = [mode[made.region].mean().abs() for mode in diagnosis.image_kernel.modes.double()]
+    assert float(max(kept)) > 0.05
+    dense = visit(result, scan, settings_of(result)).kernels
+    exact = torch.linalg.svdvals(dense.at(dense.point, without_constant=True).dense()).square()
+    found = made.data_kernel
+    assert bool(((found.eigenvalues - exact[:4]).abs() <= found.errors + 1e-9 * exact[0]).all())
+
+
+def test_coverage_counts_errors_against_the_truth(folder, diagnosis, capsys):
+    """What is printed is what stands in the table, and was counted from the maps."""
+    out = folder / "coverage.png"
+    words = (folder / "kernels.h5", folder / "kernels.h5", "--truth", folder / "scan.h5", "-o", out)
+    assert run("coverage", *words) == 0
+    heard = capsys.readouterr().out
+    assert out.read_bytes().startswith(b"\x89PNG")
+    rows = [line.split(",") for line in out.with_suffix(".csv").read_text().splitlines()]
+    assert rows[0] == ["announced", "found"]
+    found = {float(n): float(e) for n, e in rows[1:]}
+    assert list(found.values()) == sorted(found.values())
+    assert f"{100 * found[0.68]:.0f} % of the errors" in heard
+    truth = io.load(folder / "scan.h5").truth
+    error = diagnosis.sound_speed - truth.resampled(diagnosis.grid).sound_speed
+    limit = 0.9 * diagnosis.image_kernel.diffraction_limit
+    error = low_pass(error.double() * diagnosis.region, diagnosis.grid.spacing, limit)
+    inside = diagnosis.region & (truth.resampled(diagnosis.grid).sound_speed > 1520)
+    share = (error.abs() <= diagnosis.standard_deviation)[inside].double().mean()
+    assert found[0.68] == pytest.approx(float(share), abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("result.h5", "--truth", "scan.h5", "-o", "c.png"), "this is a result; give a diagnosis"),
+        (("kernels.h5", "--truth", "kernels.h5", "-o", "c.png"), "holds no truth"),
+        (("kernels.h5", "--truth", "scan.h5", "-o", "c.pdf"), "end its name with .png"),
+        (("other.h5", "--truth", "scan.h5", "-o", "c.png"), "uncertainty was not mapped"),
+    ],
+)
+def test_coverage_refuses_what_holds_no_uncertainty(words, expected, folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    if "other.h5" in words:
+        io.save(dataclasses.replace(io.load("kernels.h5"), standard_deviation=None), "other.h5")
+    assert run("coverage", *words) == 2
+    assert expected in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

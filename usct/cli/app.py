@@ -11,6 +11,7 @@ from usct.cli import (
     batching,
     calibrating,
     comparing,
+    covering,
     demonstrating,
     diagnosing,
     exporting,
@@ -97,6 +98,7 @@ app.command(rich_help_panel=_IMAGE)(reporting.report)
 app.command(rich_help_panel=_IMAGE)(diagnosing.diagnose)
 app.command(rich_help_panel=_IMAGE)(comparing.compare)
 app.command(rich_help_panel=_IMAGE)(diagnosing.compare_kernels)
+app.command(rich_help_panel=_IMAGE)(covering.coverage)
 app.command(rich_help_panel=_IMAGE)(demonstrating.demo)
 app.command(rich_help_panel="Populations")(batching.batch)
 app.command(rich_help_panel="Populations")(reporting.reader_study)

@@ -61,6 +61,9 @@ def diagnose(
     plain: Annotated[
         bool, typer.Option("--plain", help="Describe plain gradient steps even where Adam made the image.")
     ] = False,
+    constant: Annotated[
+        bool, typer.Option(help="Keep what changes the whole image alike in patterns and spectra.")
+    ] = True,
     export: Annotated[
         Path | None,
         typer.Option("--export", "--csv", help="Folder for all of it: tables as CSV, panels as PNG."),
@@ -85,7 +88,8 @@ def diagnose(
     from usct.diagnostics.sides import Options
 
     wanted, place = parse_frequency(frequency), _place(at)
-    options = Options(modes, steps, maps=maps, snr_db=snr_db, seed=seed, points=parse_points(points or []))
+    options = Options(modes, steps, maps=maps, snr_db=snr_db, seed=seed, constant=constant)
+    options = dataclasses.replace(options, points=parse_points(points or []))
     figure = output.with_suffix(".png")
     prepare_hdf5(output, result_file, scan)
     prepare_output(figure, result_file, scan)

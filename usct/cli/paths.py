@@ -8,6 +8,7 @@ from usct.errors import InputError
 
 if TYPE_CHECKING:
     from usct.acquisition import Acquisition
+    from usct.diagnosis import Diagnosis
     from usct.medium import Medium
     from usct.phantom import Phantom
     from usct.reconstruction import Reconstruction
@@ -95,6 +96,23 @@ def load_result(path: Path) -> "Reconstruction":
     if not isinstance(thing, Reconstruction):
         raise InputError(
             f"{path}: this is a {_kind(thing)}; give a result, such as 'usct reconstruct' writes."
+        )
+    return thing
+
+
+def load_diagnosis(path: Path) -> "Diagnosis":
+    """Read a diagnosis.
+
+    Raises:
+        InputError: If the file cannot be read or holds something else.
+    """
+    from usct import io
+    from usct.diagnosis import Diagnosis
+
+    thing = io.load(path)
+    if not isinstance(thing, Diagnosis):
+        raise InputError(
+            f"{path}: this is a {_kind(thing)}; give a diagnosis, such as 'usct diagnose' writes."
         )
     return thing
 

@@ -9,8 +9,8 @@ from usct.diagnosis import Diagnosis
 from usct.diagnostics.belief import Belief, Report, believe, most_probable
 from usct.diagnostics.data_side import Gain, GainProbe, stop_suggestion
 from usct.diagnostics.eigen import spectral_density, top_eigenpairs
-from usct.diagnostics.kernels import TangentKernels
-from usct.diagnostics.model_side import Transfer, transfer
+from usct.diagnostics.kernels import TangentKernels, WaveProducts
+from usct.diagnostics.model_side import Transfer, transfer, wavenumber
 from usct.diagnostics.resolution import DISTANCE, Combs, filtered_width
 from usct.diagnostics.sentences import summary
 from usct.diagnostics.sides import Options, data_side, image_side, rows_at, try_steps
@@ -82,24 +82,26 @@ def diagnose(
         InputError: If the kernel lets nothing pass at all, or a point lies outside the region.
     """
     options, tell = options or Options(), progress or _silent
-    rows = rows_at(kernels, options.points)
+    rows, waves = rows_at(kernels, options.points), _thinned(kernels, facts)
+    shown = kernels.at(kernels.point, without_constant=not options.constant)
     tell(0.02, "Finding the strongest patterns")
-    pairs = top_eigenpairs(kernels, options.n_modes, seed=options.seed)
+    pairs = top_eigenpairs(shown, options.n_modes, seed=options.seed)
     if not len(pairs.values):
         raise InputError(
             "no pattern of these data can be told from noise here; look at the start of the run, or at another "
             "frequency"
         )
     tell(0.2, "Estimating the whole spectrum")
-    density = spectral_density(kernels, options.n_probes, options.n_lanczos, options.seed)
+    density = spectral_density(shown, options.n_probes, options.n_lanczos, options.seed, waves)
     tell(0.35, "Measuring what passes at each size of detail")
-    passed = transfer(kernels, seed=options.seed)
+    passed = transfer(shown, seed=options.seed)
     tell(0.4, "Telling noise from image")
     belief = held(kernels, options, start)
-    found = _findings(kernels, belief, passed, facts, start, options, tell)
-    data_kernel = data_side(kernels, pairs, density, found.gain.determined, options.seed)
+    found = _findings(kernels, belief, passed, facts, start, options, tell, waves)
+    data_kernel = data_side(shown, pairs, density, found.gain.determined, options.seed)
     tell(0.85, "Trying what theory foretells")
-    decay = try_steps(kernels, pairs, start, options) if options.n_steps else None
+    # Steps move the constant as well, which patterns without it do not foretell.
+    decay = try_steps(kernels, pairs, start, options) if options.n_steps and options.constant else None
     observed = kernels.point.objective.observed.frequencies
     made = Diagnosis(
         grid=kernels.image,
@@ -108,13 +110,13 @@ def diagnose(
         at=facts.at,
         frequencies=tuple(float(observed[n]) for n in kernels.frequencies),
         representation=facts.representation,
-        optimizer=facts.optimizer,
+        optimizer=facts.optimizer if options.constant else f"{facts.optimizer}, constant left out",
         noise=belief.noise,
         scale=belief.scale,
         n_data=kernels.n_data,
         n_parameters=kernels.n_parameters,
         data_kernel=data_kernel,
-        image_kernel=image_side(kernels, pairs, passed),
+        image_kernel=image_side(shown, pairs, passed),
         rows=rows,
         resolution=found.resolution,
         standard_deviation=found.deviation,
@@ -140,6 +142,7 @@ def _findings(
     start: TangentKernels | None,
     options: Options,
     tell: Progress,
+    waves: WaveProducts | None,
 ) -> Findings:
     """Gain and maps, all of them by one solution for many right-hand sides, whose products share most of their cost."""
     what = "Mapping resolution and uncertainty" if options.maps else "Asking what is left to learn"
@@ -155,9 +158,6 @@ def _findings(
         data.append(draws.data)
     # Without a preconditioner each product brings less.
     most = MOST_PRODUCTS if kernels.point.damping > 0 else 3 * MOST_PRODUCTS
-    # A tailored image holds no detail beyond the cutoff, so half of the cells tell the same but for the rim.
-    wide = kernels.point.damping > 0 and int(kernels.region.sum()) >= LEAST_CELLS
-    waves = kernels.halved(facts.cutoff * passed.limit) if wide else None
     found = list(
         most_probable(
             kernels, torch.cat(data), belief, REST, most, _report(tell, 0.45, 0.8, what), waves
@@ -170,6 +170,12 @@ def _findings(
     nothing = torch.full(kernels.image.shape, torch.nan, dtype=torch.float64)
     resolution = nothing if combs is None else combs.widths(kernels, map(kernels.image_of, found[1]))
     return Findings(gain, resolution, draws.deviation(kernels, found[-1], cutoff))
+
+
+def _thinned(kernels: TangentKernels, facts: Facts) -> WaveProducts | None:
+    """Products by some of the cells where these tell the same: a tailored image holds no detail beyond the cutoff."""
+    wide = kernels.point.damping > 0 and int(kernels.region.sum()) >= LEAST_CELLS
+    return kernels.halved(facts.cutoff * 2 * wavenumber(kernels)) if wide else None
 
 
 def _report(tell: Progress, low: float, high: float, what: str) -> Report:

@@ -7,13 +7,15 @@ with its weights (Chen et al., arXiv 2603.22362, theorem 4.1). How far it has mo
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from usct.diagnostics.eigen import Eigenpairs
 from usct.diagnostics.kernels import TangentKernels
 from usct.forward.parallel import single_threaded_blas
+from usct.inversion.objective import Objective, Point
+from usct.misfit.spectra import LeastSquares
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ def steepest_rate(values: torch.Tensor, share: float = 0.5) -> float:
 def descend(kernels: TangentKernels, rate: float, n_steps: int) -> list[torch.Tensor]:
     """Take plain gradient steps, the waves solved anew after each, and leave everything as it was.
 
+    Weights of receives are held where they are, as every Jacobian holds them within an update.
+
     Args:
         kernels: Where to start; their preconditioner shapes the steps and is held.
         rate: Length of a step, as a factor of the gradient.
@@ -114,7 +118,7 @@ def descend(kernels: TangentKernels, rate: float, n_steps: int) -> list[torch.Te
     Returns:
         Residuals before the first step and after each, shape (n_data,) each.
     """
-    objective, spent = kernels.point.objective, kernels.point.objective.n_solves
+    objective = _holding(kernels.point)
     before = objective.parameterization.vector()
     residuals = [kernels.residual()]
     try:
@@ -125,8 +129,16 @@ def descend(kernels: TangentKernels, rate: float, n_steps: int) -> list[torch.Te
             residuals.append(now.residual())
     finally:
         objective.parameterization.load(before)
-        objective.n_solves = spent
     return residuals
+
+
+def _holding(point: Point) -> Objective:
+    """The point's objective with its weights of receives held."""
+    objective = point.objective
+    misfit = objective.misfit
+    if isinstance(misfit, LeastSquares) and misfit.source_weights == "both":
+        misfit = [replace(misfit, receive=residual.receive) for residual in point.residuals]
+    return Objective(objective.models, objective.observed, misfit, objective.parameterization)
 
 
 @single_threaded_blas()

@@ -90,15 +90,15 @@ class TangentKernels:
         if without_constant:
             self._makes_unit, self._unit_data = self._from_image(self._unit), self.wave(self._unit)
 
-    def at(self, point: Point) -> "TangentKernels":
-        """The same kernels, preconditioner included, at another point of the same objective."""
+    def at(self, point: Point, without_constant: bool | None = None) -> "TangentKernels":
+        """The same kernels at another point of the same objective, or with or without the constant."""
         return TangentKernels(
             point,
             self.image,
             region=self.region,
             preconditioner=self.preconditioner,
             frequencies=self.frequencies,
-            without_constant=self.without_constant,
+            without_constant=self.without_constant if without_constant is None else without_constant,
         )
 
     @property

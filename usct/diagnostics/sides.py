@@ -47,6 +47,8 @@ class Options:
         snr_db: Energy of the data over that of the noise [dB]; None to find it in the data.
         seed: Of everything random.
         points: Where to look at rows of the kernels, (y, x) [m]; by default in the middle, halfway and at the rim.
+        constant: Whether patterns, spectra and what passes hold changes of the whole image alike; maps, gain and steps
+            always do.
     """
 
     n_modes: int = 16
@@ -57,6 +59,7 @@ class Options:
     snr_db: float | None = None
     seed: int = 0
     points: tuple[tuple[float, float], ...] = ()
+    constant: bool = True
 
 
 def data_side(
@@ -109,13 +112,7 @@ def constant_share(kernels: TangentKernels, trace: float) -> float:
         kernels: At the point in question, with the constant or without.
         trace: Of theirs.
     """
-    bare = TangentKernels(
-        kernels.point,
-        kernels.image,
-        region=kernels.region,
-        preconditioner=kernels.preconditioner,
-        frequencies=kernels.frequencies,
-    )
+    bare = kernels.at(kernels.point, without_constant=False)
     constant = kernels.region.double() / float(kernels.region.sum()) ** 0.5
     seen, makes = bare.wave(constant), bare.from_image(constant)
     taken = 2 * torch.dot(seen, bare.apply(makes)) - seen.square().sum() * makes.square().sum()

@@ -15,13 +15,18 @@ from dataclasses import dataclass
 import torch
 from torch.func import functional_call
 
+from usct.diagnosis import Diagnosis
 from usct.diagnostics.belief import Belief, most_probable
 from usct.diagnostics.kernels import TangentKernels
 from usct.diagnostics.model_side import wavenumber
-from usct.grid import low_pass
+from usct.grid import low_pass, resample
+from usct.medium import Medium
 from usct.parameterization.spectrum import lattice_wavenumbers
 
 N_DRAWS = 16
+
+VISIBLE = 0.9
+"""Share of the diffraction limit up to which images hold detail unless told otherwise."""
 
 REST = 1e-2
 """Accuracy of the estimates; deviations are too large by 2 % at most then, at an eigenvalue ratio of a thousand."""
@@ -109,6 +114,35 @@ def sound_speed(kernels: TangentKernels) -> torch.Tensor:
     named = objective.named(kernels.point.parameters)
     medium = functional_call(objective.parameterization, named, (kernels.image,))
     return medium.sound_speed.cpu().double()
+
+
+def errors_of(
+    diagnosis: Diagnosis, truth: Medium, inside: torch.Tensor, share: float = VISIBLE
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Actual errors of an image and the deviations announced for them, without detail that the waves cannot see.
+
+    Args:
+        diagnosis: With a map of the standard deviation.
+        truth: The medium that made the data.
+        inside: Cells of the truth that count, boolean of its shape.
+        share: Of the diffraction limit, beyond which detail is left out of the errors.
+
+    Returns:
+        Errors and deviations in the diagnosis' cells that count and have a deviation, shape (cell,) each [m/s].
+
+    Raises:
+        ValueError: If the deviation was not mapped.
+    """
+    deviation = diagnosis.standard_deviation
+    if deviation is None:
+        raise ValueError("the diagnosis holds no standard deviation")
+    grid = diagnosis.grid
+    error = diagnosis.sound_speed.double() - truth.resampled(grid).sound_speed.double()
+    error = low_pass(error * diagnosis.region, grid.spacing, share * diagnosis.image_kernel.diffraction_limit)
+    counts = (
+        diagnosis.region & (resample(inside.double(), truth.grid, grid) > 0.5) & torch.isfinite(deviation)
+    )
+    return error[counts], deviation.double()[counts]
 
 
 def calibration(

@@ -121,7 +121,7 @@ class Objective:
     Args:
         models: A forward model for each frequency; their grids may differ.
         observed: Data at these frequencies.
-        misfit: How data are compared.
+        misfit: How data are compared, or how at each frequency.
         parameterization: Its parameters are overwritten by `at`.
     """
 
@@ -129,12 +129,13 @@ class Objective:
         self,
         models: Sequence[ForwardModel],
         observed: Spectra | BandData,
-        misfit: Misfit,
+        misfit: Misfit | Sequence[Misfit],
         parameterization: Parameterization,
     ) -> None:
         self.models = tuple(models)
         self.observed = observed
         self.misfit = misfit
+        self._misfits = (misfit,) * len(self.models) if isinstance(misfit, Misfit) else tuple(misfit)
         self.parameterization = parameterization
         self.n_solves = 0
         self.max_solves: int | None = None
@@ -166,7 +167,7 @@ class Objective:
             medium = Medium(model.grid, maps[0], loss, attenuation_power=power)
             linearized = model.linearize(medium, frequency, self._regions[number])
             self.n_solves += model.n_frequencies
-            residual = self.misfit.residual(
+            residual = self._misfits[number].residual(
                 linearized.data.cpu(), self.observed.values[number], self.observed.weights[number]
             )
             residuals.append(residual)

@@ -58,9 +58,11 @@ class LeastSquares(Misfit):
     Attributes:
         source_weights: `transmit` fits one complex weight per transmit and frequency, `both` one per receive as
             well, `none` trusts the data's scale.
+        receive: Receives' weights to hold rather than to fit, shape (1, rx), of one frequency; for `both`.
     """
 
     source_weights: SourceWeights = "transmit"
+    receive: torch.Tensor | None = None
 
     def residual(
         self, predicted: torch.Tensor, observed: torch.Tensor, weights: torch.Tensor
@@ -70,7 +72,8 @@ class LeastSquares(Misfit):
         source = torch.ones(len(predicted), 1, dtype=predicted.dtype, device=predicted.device)
         receive = source.new_ones(1, predicted.shape[1])
         if self.source_weights == "both":
-            receive = _receive_weights(predicted, observed, weights)
+            held = self.receive
+            receive = _receive_weights(predicted, observed, weights) if held is None else held
             predicted = receive * predicted
         projects = self.source_weights != "none"
         if projects:

@@ -38,8 +38,8 @@ _CAUTIONS = (
     "to places where waves skipped a cycle.  Patterns: a few of thousands, no summary.",
     "Around a place: one plain step, where many sharpen; wide or ringing means blurred or false neighbours.  Strength: "
     "relative to noise and prior, both estimated; the thin curve is from a few random probes.",
-    "Which detail: averages over places and directions.  Does the theory hold: of plain gradient steps; Adam and "
-    "Gauss-Newton take others, and receivers' gains that are refitted take part of the residual away.",
+    "Which detail: averages over places and directions.  Does the theory hold: of plain gradient steps, receivers' "
+    "gains held; Adam and Gauss-Newton take others.",
 )
 _DECAY_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
 
