@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from usct.diagnostics.uncertainty import Calibration
 from usct.report.drawing import ACCENT, FAINT, INK, blank, tidy, write
 
+_HEIGHT = 6.6
 _CAUTION = (
     "Neighbouring places err alike, so one image leaves this curve to luck: pool several noise draws.\n"
     "Below the diagonal: too sure. Above it: too careful. Detail finer than the waves see is left out."
@@ -22,9 +23,9 @@ def coverage_figure(found: Calibration, title: str = "") -> Figure:
     Returns:
         A figure that belongs to no window.
     """
-    figure = blank(5.6, 6.2, 0.55, 0.55)
-    write(figure, 1 - 0.12 / 6.2, "Do errors stay within what was announced?", 12, bold=True)
-    write(figure, 1 - 0.36 / 6.2, title, 8.5)
+    figure = blank(5.6, _HEIGHT, 0.55, 0.95)
+    write(figure, 1 - 0.12 / _HEIGHT, "Do errors stay within what was announced?", 12, bold=True)
+    write(figure, 1 - 0.36 / _HEIGHT, title, 8.5)
     ax = figure.subplots()
     ax.plot([0, 1], [0, 1], color=FAINT, linewidth=1.2, label="perfectly calibrated")
     ends = torch.tensor([0.0, 1.0], dtype=torch.float64)
@@ -35,5 +36,5 @@ def coverage_figure(found: Calibration, title: str = "") -> Figure:
     ax.set_ylabel("Share that did")
     ax.legend(frameon=False, fontsize=8.5, labelcolor=INK, loc="upper left")
     tidy(ax)
-    figure.text(0.03, 0.32 / 6.2, _CAUTION, va="bottom", color=INK, fontsize=7.5, linespacing=1.3)
+    figure.text(0.03, 0.58 / _HEIGHT, _CAUTION, va="bottom", color=INK, fontsize=7.5, linespacing=1.3)
     return figure
