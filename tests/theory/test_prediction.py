@@ -374,9 +374,9 @@ def oracle(
 def test_what_the_data_choose_is_nearly_what_the_truth_would(small, bank, loudness, bound):
     """Check 13, two steps with the kernel tailored to the data alone, against the best of a bank of kernels.
 
-    The theory asks for 5 %. Measured over three draws of the noise: 4 to 7 % above the oracle at 2 % noise, 0 to
-    1 % at 20 %, 3 to 12 % at 60 %; so it is missed narrowly at both ends. On smaller rings, whose bands hold but a
-    few coefficients, it is missed by up to a third.
+    The theory asks for 5 %. Measured over three draws of the noise: 8 to 12 % above the oracle at 2 % noise, 2 to
+    5 % at 20 %, 7 to 21 % at 60 % (`python -m tests.bench.theory choices`); so it is missed at both ends. On smaller
+    rings, whose bands hold but a few coefficients, it is missed by up to a third.
     """
     ring, region = small.ring, small.ring.region
     truth = phantom(ring, 0.01)[region]
