@@ -1,4 +1,4 @@
-"""Where theory meets its limits: checks 12 and 13 charted, on small rings: `python -m tests.bench.theory`.
+"""Where the theory of kernels meets its limits, charted on small rings: `python -m tests.bench.theory`.
 
 *Trade-off*: full waveform inversion of one frequency from water, of a disc with a hole that delays waves by some share
 of a period. Sharp and wide kernels against smooth and narrow ones, then all representations with the same budget of
@@ -6,6 +6,8 @@ factorisations: in how many cases the error fell to 35 % of the start's, and aft
 
 *Adaptivity*: two steps with the kernel that the data choose, against the best of a bank of kernels chosen by looking
 at the truth; and what the data choose if the waves that made them are others than the inversion's.
+
+*Coverage*: how often errors of twenty scans that differ by their noise lay within what was announced, as figures.
 """
 
 import argparse
@@ -19,6 +21,7 @@ from pathlib import Path
 
 import torch
 
+from tests.diagnostics import test_calibration as calibrated
 from tests.theory import test_prediction as adaptive
 from tests.theory import test_robustness as trade
 from tests.theory.conftest import Linearized, linearized
@@ -27,8 +30,11 @@ from tests.theory.test_dynamics import phantom
 from usct import api
 from usct.acquisition import Acquisition
 from usct.config import load_config
+from usct.diagnostics.uncertainty import calibration
 from usct.inversion.tailoring import measure
 from usct.medium import Medium
+from usct.report.coverage import coverage_figure
+from usct.report.drawing import png
 
 SHARPNESS, REACH = (0.0, 0.5, 1.0), (0.2, 0.35, 0.5)
 CONTRASTS = (0.06, 0.08, 0.1, 0.12, 0.14)
@@ -185,12 +191,36 @@ def _reach(small: Linearized, data: torch.Tensor) -> Row:
     return {"reach": round(reach, 3), "noise_share": round(found.noise / energy, 4)}
 
 
+def coverage() -> list[Row]:
+    """Errors of twenty scans that differ by their noise against what was announced, with a figure for each image."""
+    fitted, probable, deviation, _ = calibrated.runs.__wrapped__()
+    rows: list[Row] = []
+    for name, errors in (("most probable", probable), ("fitted by least squares", fitted)):
+        found = calibration(errors, deviation)
+        scales = [float(v[torch.isfinite(v)].square().mean().sqrt()) for v in (deviation, errors)]
+        rows.append(
+            {
+                "image": name,
+                "announced": [round(v, 2) for v in found.nominal.tolist()],
+                "found": [round(v, 3) for v in found.empirical.tolist()],
+                "announced_speed": round(scales[0], 2),
+                "found_speed": round(scales[1], 2),
+            }
+        )
+        _say(rows[-1])
+        path = Path("build") / f"coverage {name}.png".replace(" ", "-")
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(png(coverage_figure(found, f"Twenty scans, image {name}")))
+    return rows
+
+
 def _say(row: Row) -> None:
     sys.stdout.write(json.dumps(row) + "\n")
     sys.stdout.flush()
 
 
 PARTS = {
+    "coverage": coverage,
     "kernels": kernels,
     "representations": representations,
     "choices": choices,
