@@ -35,6 +35,7 @@ from usct.acquisition import Acquisition, Spectra, Traces, TransducerArray
 from usct.io import hdf5
 from usct.io.atomic import replacing
 from usct.io.native_field import write_field
+from usct.io.sink import Sink
 from usct.medium import Medium
 from usct.phantom.base import Phantom
 from usct.reconstruction import RESEARCH_USE_ONLY, Reconstruction, Record
@@ -75,12 +76,24 @@ def write_file(path: Path, kind: str, fill: Callable[[h5py.File], None]) -> None
         "notice": RESEARCH_USE_ONLY,
     }
     with replacing(path) as temporary:
-        # Not "latest": HDF5 1.14, and with it MATLAB, cannot open what HDF5 2.0 then writes.
-        libver = ("earliest", "v114")
-        with h5py.File(temporary, "w", libver=libver, userblock_size=hdf5.USER_BLOCK) as file:
-            hdf5.set_attributes(file, about)
-            fill(file)
+        _write_hdf5(temporary, about, fill)
         hdf5.seal(temporary)
+
+
+def _write_hdf5(path: Path, about: dict[str, hdf5.Attribute], fill: Callable[[h5py.File], None]) -> None:
+    # Not "latest": HDF5 1.14, and with it MATLAB, cannot open what HDF5 2.0 then writes.
+    libver = ("earliest", "v114")
+    with Sink(path) as sink:
+        try:
+            with h5py.File(sink, "w", libver=libver, userblock_size=hdf5.USER_BLOCK) as file:
+                hdf5.set_attributes(file, about)
+                fill(file)
+        except (OSError, RuntimeError):
+            # HDF5 stumbles over what the sink did not keep; the reason is the sink's.
+            if sink.error is None:
+                raise
+        if sink.error is not None:
+            raise sink.error
 
 
 def write_acquisition(acquisition: Acquisition, path: Path) -> None:
