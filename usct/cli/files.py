@@ -2,11 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from usct.cli.paths import prepare_hdf5
+from usct.errors import InputError
+from usct.units import MILLIMETRE
+
+if TYPE_CHECKING:
+    from usct.phantom import Phantom
 
 File = Annotated[Path, typer.Argument(help="A scan, phantom or result: native HDF5, or a foreign format.")]
 
@@ -36,7 +41,6 @@ def validate(file: File, positions: Positions = None) -> int:
     [bold]Example:[/bold]  usct validate RecordedData.mat
     """
     from usct import io
-    from usct.errors import InputError
 
     found = io.problems(file, positions)
     if not found:
@@ -57,19 +61,77 @@ def convert(
     ],
     target: Annotated[Path, typer.Argument(help="Native HDF5 file to write.", metavar="OUT")],
     positions: Positions = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a volume of labels (.mhd, .nii): victre, or a text file of lines 'number tissue'."
+        ),
+    ] = None,
+    plane: Annotated[
+        int | None, typer.Option(min=0, help="Take this slice of a volume of labels, along z.")
+    ] = None,
+    tissue_preset: Annotated[str, typer.Option(help="Of labels: table of tissue properties.")] = "",
+    power: Annotated[
+        str, typer.Option(help="Of labels: power law, by density class, or head.")
+    ] = "heterogeneous",
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of labels: draw each tissue's properties; none: their means.")
+    ] = None,
+    number: Annotated[int | None, typer.Option(min=0, help="Take this map of a stack, from 0.")] = None,
+    spacing_mm: Annotated[
+        float | None, typer.Option(min=0.01, max=20, help="Of a stack: size of a cell in mm.")
+    ] = None,
+    variable: Annotated[str, typer.Option(help="Of a stack: its name, where there are several.")] = "",
 ) -> None:
     """Convert a scan, travel times, a phantom or a result to the native HDF5 format: SI units, checksummed.
 
-    [bold]Example:[/bold]  usct convert RecordedData.mat scan.h5
+    [bold]Examples:[/bold]
+
+      usct convert RecordedData.mat scan.h5
+
+      usct convert p_12.mhd phantom.h5 --labels victre --plane 300 --seed 1
+
+      usct convert breast_train_speed.mat phantom.h5 --number 12 --spacing-mm 0.5
     """
     from usct import io
 
     prepare_hdf5(target, source, positions)
-    thing = io.load(source, positions)
+    thing: io.Loaded
+    if labels is not None:
+        thing = _of_labels(source, labels, plane, tissue_preset, power, seed)
+    elif number is not None:
+        thing = _of_stack(source, number, spacing_mm, variable)
+    else:
+        thing = io.load(source, positions)
     io.save(thing, target)
     typer.echo(f"Wrote {target}")
     for note in getattr(thing, "notes", ()):
         typer.echo(f"  {note}")
+
+
+def _of_labels(
+    source: Path, labels: str, plane: int | None, preset: str, power: str, seed: int | None
+) -> "Phantom":
+    from usct.io.label_volumes import read_label_names, read_label_volume
+    from usct.phantom import VICTRE, phantom_from_labels
+
+    names = VICTRE if labels.lower() == "victre" else read_label_names(Path(labels))
+    values, spacing = read_label_volume(source)
+    if plane is not None:
+        if plane >= values.shape[0] or values.ndim != 3:
+            raise InputError(
+                f"--plane {plane}: {source} has the shape {values.shape}; choose one of its slices."
+            )
+        values = values[plane]
+    return phantom_from_labels(values, spacing, names, preset, power, seed, source.name.partition(".")[0])
+
+
+def _of_stack(source: Path, number: int, spacing_mm: float | None, variable: str) -> "Phantom":
+    from usct.io.breast_slices import read_slice
+
+    if spacing_mm is None:
+        raise InputError(f"{source}: a stack does not say how large its cells are; give --spacing-mm.")
+    return read_slice(source, number, spacing_mm * MILLIMETRE, variable)
 
 
 def sysinfo() -> None:

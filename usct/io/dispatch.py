@@ -11,6 +11,7 @@ from usct.acquisition import Acquisition
 from usct.diagnosis import Diagnosis
 from usct.errors import InputError
 from usct.io import (
+    breast_slices,
     hdf5,
     kwave,
     kwave_shots,
@@ -219,6 +220,8 @@ def _read_hdf5(file: h5py.File, path: Path, is_matlab: bool) -> Contents:
         raise InputError(f"{path}: is one shot of k-Wave's; give the folder with all inputs and outputs.")
     if kwave.holds_kwave(file):
         return Contents(kwave.read_kwave(file, path), (), "k-Wave input (HDF5)")
+    if breast_slices.holds_nbp(file):
+        return Contents(breast_slices.read_nbp(file, path), (), "NBPslices2D (MATLAB 7.3)")
     if is_matlab or any(name in file for name in waveform_inversion.DATA_VARIABLES):
         return _read_variables(
             matlab.variables_73(file, path, _NAMES), path, "MATLAB 7.3 (HDF5)", tuple(file)
