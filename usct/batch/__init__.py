@@ -17,7 +17,7 @@ A rerun does what has no record, or one whose hashes are not those of now. A cas
 Dask), alone with its folder: whatever kills it takes nothing else along.
 """
 
-from usct.batch.dataset import CaseFile, make_dataset, read_dataset
+from usct.batch.dataset import CaseFile, make_dataset, read_dataset, slice_dataset
 from usct.batch.running import Summary, run_batch
 from usct.batch.settings import BatchSettings, batch_names, load_batch
 
@@ -30,4 +30,5 @@ __all__ = [
     "make_dataset",
     "read_dataset",
     "run_batch",
+    "slice_dataset",
 ]

@@ -3,11 +3,12 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from usct import io
 from usct.errors import InputError
+from usct.grid import Grid
 from usct.io import atomic
 from usct.io.atomic import prepare_folder
 from usct.phantom import Phantom
@@ -75,6 +76,50 @@ def make_dataset(
             _write(folder, recipe, known)
         cases.append(old)
     return tuple(cases)
+
+
+def slice_dataset(
+    folder: Path, volume: Phantom, step: float, on_progress: Callable[[float, str], None] | None = None
+) -> tuple[CaseFile, ...]:
+    """Cut a volume into slices, a case each, so that a batch works on many of them at a time.
+
+    Args:
+        folder: Where to; it is made if need be.
+        volume: A phantom in three dimensions; slices that are water alone are left out.
+        step: Distance of the slices [m].
+        on_progress: Called with the share done and a sentence.
+
+    Raises:
+        InputError: If the phantom is a slice already, the folder holds something else, or the disk is full.
+    """
+    grid, medium = volume.medium.grid, volume.medium
+    if grid.n_dims != 3 or step < grid.spacing:
+        raise InputError(
+            f"a phantom of {grid.n_dims} axes and {grid.spacing / MILLIMETRE:g} mm cannot be cut every "
+            f"{step / MILLIMETRE:g} mm; give a volume, and a step of one cell or more"
+        )
+    recipe: dict[str, object] = {"volume": volume.title, "step": step, **volume.provenance}
+    known = _known(folder, recipe)
+    planes = [
+        int(i) for i in range(0, grid.shape[0], round(step / grid.spacing)) if bool(volume.labels[i].any())
+    ]
+    for plane in planes:
+        height = grid.origin[0] + plane * grid.spacing
+        name = f"plane-{plane:04d}"
+        if on_progress is not None:
+            on_progress(plane / grid.shape[0], f"Cutting {name}")
+        maps = {
+            key: None if values is None else values[plane].clone()
+            for key, values in (("attenuation", medium.attenuation), ("density", medium.density))
+        }
+        own = Grid(grid.shape[1:], grid.spacing, grid.origin[1:])
+        flat = replace(medium, grid=own, sound_speed=medium.sound_speed[plane].clone(), **maps)
+        facts = volume.provenance | {"z_mm": f"{height / MILLIMETRE:g}"}
+        cut = Phantom(flat, volume.labels[plane].clone(), volume.tissues, volume.title, facts)
+        io.save(cut, folder / f"{name}.h5")
+        known[name] = CaseFile(name, folder / f"{name}.h5", sha256(folder / f"{name}.h5"), facts_of(cut))
+    _write(folder, recipe, known)
+    return tuple(known.values())
 
 
 def read_dataset(folder: Path) -> tuple[CaseFile, ...]:

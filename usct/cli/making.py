@@ -38,6 +38,16 @@ def phantom(
         float | None,
         typer.Option(min=1, max=1000, help="Make a volume: an ellipsoid this high of the shrunken section."),
     ] = None,
+    volume: Annotated[
+        bool,
+        typer.Option("--volume", help="Breasts and heads: a volume that is random in three dimensions."),
+    ] = False,
+    slices_mm: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1, max=200, help="Cut such a volume every so many mm, into the folder -o, for a batch."
+        ),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Make a phantom, an object of known sound speed, attenuation and density; or a whole population.
@@ -48,18 +58,28 @@ def phantom(
 
       usct phantom breast --spacing-mm 1 --height-mm 120 -o volume.h5
 
+      usct phantom head --volume --spacing-mm 1 -o head.h5
+
+      usct phantom breast --slices-mm 4 --spacing-mm 0.5 -o slices/
+
       usct phantom breast --count 200 --seed 0 -o dataset/
     """
     from usct import io
     from usct import phantom as phantoms
 
+    if (count, height_mm, slices_mm).count(None) < 2 or (volume and (count, height_mm) != (None, None)):
+        raise InputError(
+            "--count makes plane phantoms, --height-mm and --volume different volumes; give one of them."
+        )
+    if slices_mm is not None:
+        _make_slices(output, name, seed, spacing_mm, tissue_preset, slices_mm, quiet)
+        return
     if count is not None:
-        if height_mm is not None:
-            raise InputError("--count makes plane phantoms; leave out --height-mm")
         _make_dataset(output, name, count, seed, spacing_mm, tissue_preset, quiet)
         return
     prepare_hdf5(output)
-    made = phantoms.make(name, seed=seed, spacing=spacing_mm * MILLIMETRE, tissue_preset=tissue_preset)
+    make = phantoms.make_volume if volume else phantoms.make
+    made = make(name, seed=seed, spacing=spacing_mm * MILLIMETRE, tissue_preset=tissue_preset)
     if height_mm is not None:
         made = phantoms.ellipsoid(made, height_mm * MILLIMETRE)
     io.save(made, output)
@@ -80,6 +100,19 @@ def _make_dataset(
     presets = sorted({case.facts.get("tissue_preset", "") for case in cases} - {""})
     tissues = f", tissues of {', '.join(presets)}" if presets else ""
     typer.echo(f"Wrote {folder}: {len(cases)} phantoms, seeds {seed} to {seed + count - 1}{tissues}")
+
+
+def _make_slices(
+    folder: Path, name: str, seed: int, spacing_mm: float, tissue_preset: str, slices_mm: float, quiet: bool
+) -> None:
+    from usct import phantom as phantoms
+    from usct.batch import slice_dataset
+
+    with Narrator(quiet) as narrator:
+        narrator.step(0.0, f"Making {name}")
+        volume = phantoms.make_volume(name, seed, spacing_mm * MILLIMETRE, tissue_preset=tissue_preset)
+        cases = slice_dataset(folder, volume, slices_mm * MILLIMETRE, narrator.step)
+    typer.echo(f"Wrote {folder}: {len(cases)} slices, tissues of {volume.provenance['tissue_preset']}")
 
 
 def parse_frequencies(text: str, option: str = "--frequencies-mhz") -> list[float]:

@@ -2,7 +2,7 @@
 
 from usct.phantom.base import Phantom
 from usct.phantom.cases import Case, case_names, load_case
-from usct.phantom.catalogue import make, names
+from usct.phantom.catalogue import make, make_volume, names
 from usct.phantom.label_maps import VICTRE, phantom_from_labels
 from usct.phantom.tissue import Draw, Tissue, TissueTable, load_tissues
 from usct.phantom.volume import ellipsoid
@@ -19,6 +19,7 @@ __all__ = [
     "load_case",
     "load_tissues",
     "make",
+    "make_volume",
     "names",
     "phantom_from_labels",
 ]

@@ -1,6 +1,7 @@
 """Phantoms by name: recipes found, read and rasterised."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,13 @@ import torch
 
 from usct.errors import InputError
 from usct.grid import Grid
-from usct.phantom import toml
+from usct.phantom import toml, volumes
 from usct.phantom.base import Phantom
 from usct.phantom.breast import GENERATOR_VERSION, TISSUES, Breast, BreastRecipe
 from usct.phantom.geometric import build_geometric
 from usct.phantom.head import HEAD_VERSION, Head, HeadRecipe
 from usct.phantom.head import TISSUES as HEAD_TISSUES
+from usct.phantom.label_maps import phantom_from_labels
 from usct.phantom.rasterise import Anatomy, rasterise
 from usct.phantom.tissue import load_tissues
 from usct.units import MILLIMETRE
@@ -77,6 +79,54 @@ def make(
         "sound_speed_sha256": _checksum(medium.sound_speed),
     }
     return Phantom(medium, labels, tissues, recipe["title"], provenance)
+
+
+def make_volume(
+    name: str, seed: int = 0, spacing: float = 1e-3, half_width: float | None = None, tissue_preset: str = ""
+) -> Phantom:
+    """Make a breast or a head in three dimensions, of the tissues that the recipe of its slice names.
+
+    Args:
+        name: A recipe of a breast or a head, or the path of one.
+        seed: Not negative; geometry depends on it and not on the spacing.
+        spacing: Grid spacing [m].
+        half_width: The grid reaches this far across; None for the recipe's choice [m].
+        tissue_preset: Preset of the tissue table; empty for the recipe's choice.
+
+    Returns:
+        The phantom on (z, y, x). A breast's first plane is at the chest wall.
+
+    Raises:
+        InputError: If the recipe is not one of these, or a number is out of range.
+    """
+    path = _recipe_path(name)
+    recipe = _read_recipe(path)
+    half_width = float(recipe["half_width_mm"]) * MILLIMETRE if half_width is None else half_width
+    if seed < 0 or not 2e-4 <= spacing <= 5e-3 or not 0.05 <= half_width <= 0.5:
+        raise InputError(
+            f"volume {name} needs a seed of 0 or more, a spacing of 0.2 to 5 mm and a half width of 50 to 500 mm, got "
+            f"{seed}, {spacing / MILLIMETRE:g} mm and {half_width / MILLIMETRE:g} mm"
+        )
+    if recipe["kind"] == "breast":
+        breast = BreastRecipe.of(recipe.get("breast", {}), f"breast in {path}")
+        box, levels = volumes.breast_levels(breast, seed)
+        preset, power = tissue_preset or breast.tissue_preset, breast.density_class
+    elif recipe["kind"] == "head":
+        head = HeadRecipe.of(recipe.get("head", {}), f"head in {path}")
+        box, levels = volumes.head_levels(head, seed)
+        preset, power = tissue_preset or head.tissue_preset, "head"
+    else:
+        raise InputError(f"{path} is a {recipe['kind']} phantom; volumes are made of breasts and heads")
+    labels, tissues = volumes.paint(box, levels, spacing, half_width)
+    title = recipe["title"].replace("coronal slice", "volume").replace("transverse slice", "volume")
+    made = phantom_from_labels(labels, spacing, dict(enumerate(tissues)), preset, power, seed, title)
+    facts = {
+        "recipe": path.stem,
+        "generator_version": f"volume {volumes.VOLUME_VERSION}",
+        "labels_sha256": _checksum(made.labels),
+        "sound_speed_sha256": _checksum(made.medium.sound_speed),
+    }
+    return replace(made, provenance=made.provenance | facts)
 
 
 def _anatomy(
