@@ -108,12 +108,14 @@ def slice_dataset(
         name = f"plane-{plane:04d}"
         if on_progress is not None:
             on_progress(plane / grid.shape[0], f"Cutting {name}")
-        maps = {
-            key: None if values is None else values[plane].clone()
-            for key, values in (("attenuation", medium.attenuation), ("density", medium.density))
-        }
         own = Grid(grid.shape[1:], grid.spacing, grid.origin[1:])
-        flat = replace(medium, grid=own, sound_speed=medium.sound_speed[plane].clone(), **maps)
+        flat = replace(
+            medium,
+            grid=own,
+            sound_speed=medium.sound_speed[plane].clone(),
+            attenuation=None if medium.attenuation is None else medium.attenuation[plane].clone(),
+            density=None if medium.density is None else medium.density[plane].clone(),
+        )
         facts = volume.provenance | {"z_mm": f"{height / MILLIMETRE:g}"}
         cut = Phantom(flat, volume.labels[plane].clone(), volume.tissues, volume.title, facts)
         io.save(cut, folder / f"{name}.h5")
