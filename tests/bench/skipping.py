@@ -99,9 +99,10 @@ def table(results: dict[str, dict[str, float]]) -> str:
     ]
     for name in NAMES:
         cells = [results.get(f"{name}|{cycles:g}") for cycles in CYCLES]
-        rows.append(
-            f"| {name} | " + " | ".join("-" if c is None else f"{c['rmse']:.1f}" for c in cells) + " |"
-        )
+        shown = [
+            "-" if c is None else f"{c['rmse']:.1f}" + ", told" * bool(c.get("suspected")) for c in cells
+        ]
+        rows.append(f"| {name} | {' | '.join(shown)} |")
     return "\n".join(rows)
 
 

@@ -52,6 +52,17 @@ def test_a_clean_scan_raises_no_alarm(with_cylinder, seed):
     assert torch.equal(report.usable, scan.data.valid)
 
 
+def test_samples_that_were_dropped_without_a_filter_are_told(clean):
+    """Every fifth sample leaves 0.3 MHz to a pulse that reaches from 0.12 to 0.48 MHz."""
+    assert check(clean)["sampling"].verdict is Verdict.GOOD
+    traces = clean.data
+    thin = replace(traces, values=traces.values[..., ::5], sampling_frequency=traces.sampling_frequency / 5)
+    found = check(replace(clean, data=thin))["sampling"]
+    assert found.verdict is Verdict.FAULT
+    assert "folded" in found.text
+    assert found.numbers["nyquist"] == pytest.approx(0.3e6)
+
+
 def test_much_noise_alone_raises_no_alarm_of_anything_else():
     scan = planted.record(replace(planted.no_faults(), noise_db=-12.0), with_cylinder=True)
     assert faults_of(scan) <= {"noise floor", "bands"}

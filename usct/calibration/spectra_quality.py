@@ -37,16 +37,25 @@ def check_spectra(scan: Acquisition) -> QualityReport:
     strength = 10 * torch.log10(typical / typical.max())
     missing = [
         Check.missing(name, _NEEDS_TRACES)
-        for name in ("noisy", "noise floor", "clipping", "offset", "crosstalk", "water", "synchronisation")
+        for name in (
+            "noisy",
+            "noise floor",
+            "clipping",
+            "offset",
+            "crosstalk",
+            "sampling",
+            "water",
+            "synchronisation",
+        )
     ]
     more = [Check.missing(name, _NEEDS_TRACES) for name in ("positions", "cycle skips")]
     checks = (
         dead,
-        *missing[:5],
+        *missing[:6],
         polarity,
-        missing[5],
-        _reciprocity(scan, usable),
         missing[6],
+        _reciprocity(scan, usable),
+        missing[7],
         *more,
         _bands(spectra, strength),
     )

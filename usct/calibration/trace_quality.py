@@ -8,16 +8,19 @@ import torch
 from usct.acquisition import Acquisition, Traces, TransducerArray
 from usct.calibration import timing
 from usct.calibration.arrivals import (
+    NEAR_ANGLES,
     Arrivals,
     Pulse,
+    centred,
     find_pulse,
     measure_arrivals,
     near_channels,
+    sample_rows,
 )
 from usct.calibration.elements import outstanding, polarities, separate
-from usct.calibration.levels import Levels, measure_levels, spectra_of_wave_and_noise
+from usct.calibration.levels import FASTEST_ARRIVAL, Levels, measure_levels, spectra_of_wave_and_noise
 from usct.calibration.quality import ChannelQuality, Check, QualityReport, named, plural, roles
-from usct.units import KILOHERTZ, MICROSECOND
+from usct.units import KILOHERTZ, MEGAHERTZ, MICROSECOND
 
 _DEAD_DB, _NOISY_DB = 10.0, 10.0
 _DEAD_CORRELATION = 0.6
@@ -25,6 +28,8 @@ _NOISE_ALONE = 1.5
 _LARGEST_OFFSET = 0.05
 _AUDIBLE_DB, _CLEAR_DB = -30.0, 10.0
 _N_BANDS = 8
+_EDGE, _FOLDED_DB = 0.9, -20.0
+"""Share of the Nyquist frequency beyond which a recording should hold next to nothing, and how much that is."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,7 @@ def check_traces(scan: Acquisition, water_only: bool = False) -> QualityReport:
         _clipping(found),
         _offset(found),
         _crosstalk(found),
+        _sampling(found, usable),
         _polarity(array, signs),
         *timing.checks(scan, pulse, arrivals, found.noise, usable, water, _lowest(bands, signal, background)),
         band_check,
@@ -198,6 +204,35 @@ def _crosstalk(found: Measured) -> Check:
         return Check.of("crosstalk", False, "none", numbers)
     text = f"in all channels until {end / MICROSECOND:.1f} us, {20 * math.log10(level):.0f} dB against the direct wave"
     return Check.of("crosstalk", True, text, numbers)
+
+
+def _sampling(found: Measured, usable: torch.Tensor) -> Check:
+    """Whether the spectrum has fallen off where sampling ends; if not, higher frequencies were folded into it."""
+    use, traces = usable & (found.angles > NEAR_ANGLES[1]), found.traces
+    if not use.any():
+        return Check.missing("sampling", "no channel across the ring can be used")
+    power, n, count = (
+        torch.zeros(traces.values.shape[2] // 2 + 1, dtype=torch.float64),
+        traces.values.shape[2],
+        0,
+    )
+    for row in sample_rows(use):
+        # What comes before all waves is crosstalk, which has no edge.
+        waves = traces.times >= (found.array.distances()[row][use[row]] / FASTEST_ARRIVAL)[:, None]
+        values = torch.where(waves, centred(traces.values[row])[use[row]].double(), 0.0)
+        power += torch.fft.rfft(values).abs().square().sum(dim=0) / n
+        count += int(use[row].sum())
+    edge = float(power[int(_EDGE * len(power)) :].mean()) / count
+    level = 10 * math.log10(max(edge, 1e-300) / max(float(power.max()) / count, 1e-300))
+    # White noise does not fall off either.
+    floor = float(found.levels.noise[use].square().nanmean())
+    nyquist = 0.5 * traces.sampling_frequency
+    folded = level > _FOLDED_DB and not edge < 10 * floor
+    text = f"traces hold {level:.0f} dB of their strongest frequency close to their Nyquist frequency, "
+    text += f"{nyquist / MEGAHERTZ:.3g} MHz"
+    text += "; higher frequencies were folded into them: record faster, or filter before samples are dropped"
+    numbers = {"nyquist": nyquist, "edge_db": level}
+    return Check.of("sampling", folded, text if folded else text.split(";")[0], numbers)
 
 
 def _polarity(array: TransducerArray, signs: tuple[torch.Tensor, torch.Tensor]) -> Check:
