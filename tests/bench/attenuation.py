@@ -3,7 +3,7 @@
 Lossy time stepping (`usct simulate --engine time`) of a disc of 52 mm and 1 dB/(cm MHz) with lesions of 10 mm: one
 differs in sound speed, one in attenuation, one in both. 64 elements, 0.15 to 0.4 MHz, unknown pulses. The inversion is
 the Helmholtz solver's, with the settings of the command line. Means over the lesions, sound-speed errors with and
-without attenuation, and the crosstalk: the slope of attenuation errors over sound-speed contrasts.
+without attenuation, and the crosstalk: the correlation of attenuation errors with the sound speed.
 """
 
 import argparse
