@@ -1,8 +1,9 @@
 """What a second worker brings to a batch: `python -m tests.bench.scaling [--cases 4]`.
 
 The same small cases, one thread each, on one worker process, on two, and on two Dask workers that are started by hand
-on this machine and share its disk. Prints seconds, speed-up and efficiency, and checks that all images are the same to
-the bit. Timings mean something on a quiet machine with two cores alone.
+on this machine and share its disk. Prints seconds, speed-up, and the processor seconds of all processes; checks that
+all images are the same to the bit. Seconds mean something on a quiet machine alone; processor seconds tell on any what
+more workers cost.
 """
 
 import argparse
@@ -68,6 +69,12 @@ def dask_workers(folder: Path, count: int) -> Iterator[str]:
             process.wait(20)
 
 
+def _spent() -> float:
+    """Processor time of this process and of children that have ended [s]."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -78,17 +85,24 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         cases = small_dataset(folder / "dataset", options.cases)
-        seconds = {}
+        seconds, spent = {}, {}
+        before = _spent()
         for workers in (1, 2):
             summary = run_batch(cases, settings, folder / f"local{workers}", workers, threads=1)
-            seconds[f"{workers} process{'es' * (workers - 1)}"] = summary.seconds
+            label = f"{workers} process{'es' * (workers - 1)}"
+            seconds[label], spent[label] = summary.seconds, _spent() - before
+            before = _spent()
         with dask_workers(folder, 2) as address:
             summary = run_batch(cases, settings, folder / "dask", client=connected(address), threads=1)
             seconds["2 Dask workers"] = summary.seconds
+        spent["2 Dask workers"] = _spent() - before
         print(f"{options.cases} cases, {options.elements} elements, one thread each")  # noqa: T201
         for label, taken in seconds.items():
             ratio = seconds["1 process"] / taken
-            print(f"{label:16s} {taken:7.1f} s   {ratio:5.2f} times as fast")  # noqa: T201
+            line = (
+                f"{label:16s} {taken:7.1f} s, {ratio:4.2f} times as fast; {spent[label]:6.1f} s of processors"
+            )
+            print(line)  # noqa: T201
         wrong = [
             text
             for kind in ("local2", "dask")
