@@ -1,5 +1,6 @@
 """A time-domain simulation: its settings, what follows from them, and firing elements into a medium."""
 
+import importlib.util
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -49,7 +50,8 @@ class Simulation:
         reference_frequency: Where the medium's sound speed holds if it attenuates; by default the geometric
             mean of the band [Hz].
         dtype: Real type of the fields.
-        executor: `compiled` for a CPU with numba, `torch`, or `auto`.
+        executor: `compiled` for a CPU with numba, `torch` for plain torch, or `auto`, which takes the first on a CPU
+            and Triton's on a GPU.
         device: Where to compute.
     """
 
@@ -221,6 +223,10 @@ class Simulation:
         fits = self.device.type == "cpu" and compiled_code_runs()
         if self.executor == "compiled" and not fits:
             raise ValueError(f"executor 'compiled' needs numba and a CPU, got {self.device}")
+        if self.device.type == "cuda" and self.executor == "auto" and importlib.util.find_spec("triton"):
+            from usct.forward.time_domain import fused
+
+            return fused.propagate(scheme, shots, self.dtype, self.device)
         if not fits or self.executor == "torch":
             return reference.propagate(scheme, shots, self.dtype, self.device)
         from usct.forward.time_domain import compiled
