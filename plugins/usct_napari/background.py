@@ -9,6 +9,9 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import QThreadPool, QTimer
 from qtpy.QtWidgets import QApplication
 
+PAUSE = 20
+"""Between two steps, long enough for the window to draw and to hear of keys and clicks [ms]."""
+
 
 def in_background(
     work: Callable[[], Any],
@@ -59,7 +62,7 @@ def one_by_one(steps: Iterable[Callable[[], object]]) -> None:
         step = next(rest, None)
         if step is not None:
             step()
-            QTimer.singleShot(1, go_on)
+            QTimer.singleShot(PAUSE, go_on)
 
     go_on()
 

@@ -68,8 +68,11 @@ def _arrange_bars(viewer: "Viewer") -> None:
         if source is None or not source.has_bar or not hasattr(layer, "colorbar"):
             continue
         key = (layer.colormap.name, tuple(layer.contrast_limits))
-        layer.colorbar.position = "bottom_left"
-        layer.colorbar.visible = layer.visible and key not in have
+        wanted = layer.visible and key not in have
+        # Setting what holds already would draw the bar anew, which takes longer than all else here.
+        if layer.colorbar.visible != wanted:
+            layer.colorbar.position = "bottom_left"
+            layer.colorbar.visible = wanted
         if layer.visible:
             have.add(key)
 

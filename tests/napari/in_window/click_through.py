@@ -78,10 +78,10 @@ updates = panel.run.updates()
 assert len(updates) > done
 assert [update.iteration for update in updates] == list(range(1, len(updates) + 1))
 assert panel.run.state()[0] == "finished"
-# Half a second is the aim. Here graphics are computed in software, and others may hold the machine up.
+# Half a second is the aim. In processor time, since others may hold the machine up; graphics, computed in software
+# here, are part of it.
 sys.stdout.write(f"longest stalls {stalls}\n")
-assert max(work for _, work in stalls) < 1.0
-assert max(stall for stall, _ in stalls) < 5.0
+assert max(work for _, work in stalls) < 1.0, stalls
 window.close_panel(panel)
 
 # What the data support; a click into the image.
