@@ -15,7 +15,7 @@ from usct.calibration.line_source import referenced_to_water
 from usct.choosing import choose_parameterization, kernel_of
 from usct.config import RunConfig
 from usct.errors import InputError
-from usct.grid import Grid
+from usct.grid import Grid, resample
 from usct.inversion.discretization import Discretization
 from usct.inversion.loop import Inversion
 from usct.inversion.schedule import (
@@ -150,7 +150,7 @@ def build_inversion(
     region = image.disc(radius, tuple(centre.tolist()))
     background = _surrounded(start, tuple(centre.tolist()), radius, water, float(observed.frequencies.min()))
     parameterization = choose_parameterization(config, background, region, observed, array, water)
-    parameterization.hold(torch.where(start.sound_speed > BONE_SPEED, config.start.bone_freedom, 1.0))
+    parameterization.hold(1 - (1 - config.start.bone_freedom) * _bone(acquisition, config, start))
     known = _known(acquisition, config, observed)
     if known is not None:
         known = _surrounded(known, tuple(centre.tolist()), radius, water, float(observed.frequencies.min()))
@@ -167,6 +167,13 @@ def build_inversion(
     )
     kernel = kernel_of(config, image.points()[region], observed, array)
     return Inversion(array, discretization, parameterization, _schedule(observed, config, kernel), image)
+
+
+def _bone(acquisition: Acquisition, config: RunConfig, start: Medium) -> torch.Tensor:
+    """Share of every cell of the image that is bone in the start model, where its bone is finest."""
+    uses_given = config.start.sound_speed is None and not config.start.travel_times
+    given = acquisition.start if acquisition.start is not None and uses_given else start
+    return resample((given.sound_speed > BONE_SPEED).double(), given.grid, start.grid).clamp(0, 1)
 
 
 def _known(acquisition: Acquisition, config: RunConfig, observed: Spectra) -> Medium | None:

@@ -19,15 +19,19 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import numpy as np
 import torch
 from scipy.ndimage import distance_transform_edt
 
 from usct import api, phantom
 from usct.acquisition import Acquisition, TransducerArray
 from usct.config import load_config
+from usct.evaluation.intervals import bootstrap
+from usct.evaluation.roc import clustered_auc
 from usct.grid import resample
 from usct.medium import Medium
 from usct.phantom import Phantom
+from usct.phantom.tissue import load_tissues
 from usct.simulating import TraceSettings, simulate_traces
 
 RADIUS = 0.11
@@ -81,10 +85,14 @@ def scan_of(head: Phantom, n_elements: int, band: tuple[float, float], store: Pa
 
 
 def start_of(head: Phantom, skull: str, sign: int) -> Medium | None:
-    """The head with water for its brain, and a skull that is true or wrong; None for water alone."""
+    """The head with water for its brain, and a skull that is true or wrong; None for water alone.
+
+    Nothing of the brain is known: its density and attenuation are one number each, those of white matter.
+    """
     if skull == "water":
         return None
     medium, brain, bone = head.medium, parts(head)[0], parts(head)[1]
+    white = load_tissues("itrusst").tissues["white"]
     water = float(medium.sound_speed[0, 0])
     factor = 1.0 + sign * WRONG * (skull == "wrong")
     assert medium.density is not None and medium.attenuation is not None
@@ -92,8 +100,8 @@ def start_of(head: Phantom, skull: str, sign: int) -> Medium | None:
     return dataclasses.replace(
         medium,
         sound_speed=torch.where(brain, water, speed),
-        density=torch.where(bone, medium.density * factor, medium.density),
-        attenuation=torch.where(bone, medium.attenuation * factor, medium.attenuation),
+        density=torch.where(brain, white.density.mean, medium.density * (bone * factor + ~bone)),
+        attenuation=torch.where(brain, white.attenuation.mean, medium.attenuation * (bone * factor + ~bone)),
     )
 
 
@@ -155,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     rows: list[Row] = []
-    _say(HEADING)
+    say(HEADING)
     for seed in options.seeds:
         head = phantom.make("head_haemorrhage", seed=seed, spacing=0.5e-3)
         band = (1e3 * options.band_khz[0], 1e3 * options.band_khz[1])
@@ -164,25 +172,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for skull in options.skulls:
                 for freedom in options.freedom if skull != "water" else [1.0]:
                     rows.append(reconstruct(head, scan, skull, freedom, options.set))
-                    _say(str(rows[-1]))
+                    say(str(rows[-1]))
     for skull in options.skulls:
-        _say(summary(skull, [row for row in rows if row.skull == skull]))
+        say(summary(skull, [row for row in rows if row.skull == skull]))
     return 0
 
 
 def summary(skull: str, rows: Sequence[Row]) -> str:
-    """Median and worst share of the start's error, and the area under the curve of detection."""
-    ratios = sorted(row.brain / row.brain_start for row in rows)
-    pairs = [float(row.contrast > other.mirrored) for row in rows for other in rows]
-    recovered = sorted(row.contrast / row.true_contrast for row in rows)
+    """Brain error over the best uniform brain's and over the start's, contrast and detection, with intervals."""
+
+    def of(values: Sequence[float]) -> str:
+        return f"{bootstrap(np.array(values)).text()}, {min(values):.2f} to {max(values):.2f}"
+
+    seen = np.array([row.contrast for row in rows] + [row.mirrored for row in rows])
+    present, heads = np.arange(len(seen)) < len(rows), np.array([row.seed for row in rows] * 2)
+    detected = clustered_auc(seen, present, heads)
     return (
-        f"{skull}: brain error over the start's {ratios[len(rows) // 2]:.2f}, worst {ratios[-1]:.2f}; contrast "
-        f"recovered {recovered[len(rows) // 2]:.2f}, {recovered[0]:.2f} to {recovered[-1]:.2f}; AUC "
-        f"{sum(pairs) / len(pairs):.2f} of {len(rows)} runs"
+        f"{skull}, {len(rows)} runs, medians (95 % interval), lowest to highest: brain error over the best uniform "
+        f"brain's {of([row.brain / row.uniform for row in rows])}; over the start's "
+        f"{of([row.brain / row.brain_start for row in rows])}; contrast recovered "
+        f"{of([row.contrast / row.true_contrast for row in rows])}; AUC {detected.text()}"
     )
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

@@ -19,6 +19,7 @@ from usct.cli import (
     inverting,
     judging,
     making,
+    planning,
     reporting,
     resampling,
     scanning,
@@ -99,6 +100,7 @@ app.command(rich_help_panel=_IMAGE)(diagnosing.diagnose)
 app.command(rich_help_panel=_IMAGE)(comparing.compare)
 app.command(rich_help_panel=_IMAGE)(diagnosing.compare_kernels)
 app.command(rich_help_panel=_IMAGE)(covering.coverage)
+app.command(rich_help_panel=_IMAGE)(planning.plan)
 app.command(rich_help_panel=_IMAGE)(demonstrating.demo)
 app.command(rich_help_panel="Populations")(batching.batch)
 app.command(rich_help_panel="Populations")(reporting.reader_study)
