@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 
-from qtpy.QtCore import QObject, QProcess, Signal
+from qtpy.QtCore import QEventLoop, QObject, QProcess, Signal
 
 
 class Command(QObject):
@@ -55,3 +55,28 @@ class Command(QObject):
             self._done()
         elif code:
             self.said.emit(self._last or f"It ended with code {code}.")
+
+
+def wait_for(words: Sequence[str]) -> None:
+    """Let a process of Python end while the window goes on answering.
+
+    Args:
+        words: After `python`.
+
+    Raises:
+        InputError: If it fails, with the last that it said, or if the window is closed before its end.
+    """
+    from usct.errors import InputError
+
+    process, loop = QProcess(), QEventLoop()
+    process.finished.connect(lambda *_: loop.quit())
+    process.errorOccurred.connect(lambda *_: loop.quit())
+    process.start(sys.executable, list(words))
+    loop.exec()
+    if process.state() != QProcess.ProcessState.NotRunning:
+        process.kill()
+        process.waitForFinished()
+        raise InputError("The window was closed before the sample was made.")
+    if process.exitCode() or process.exitStatus() != QProcess.ExitStatus.NormalExit:
+        said = bytes(process.readAllStandardError().data()).decode(errors="replace").strip().splitlines()
+        raise InputError(f"The sample could not be made: {said[-1] if said else 'it said nothing'}")

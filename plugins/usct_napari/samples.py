@@ -1,48 +1,94 @@
-"""Sample data for File > Open Sample: made on the first demand, kept for later."""
+"""Sample data for File > Open Sample: made on the first demand, kept for later.
 
+Where there is a window they are made in a process of their own, `python -m usct_napari.samples FILE`.
+"""
+
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from platformdirs import user_cache_path
 
+from usct_napari.dressing import current_viewer
 from usct_napari.reading import Found, read_or_tell
 
-VERSION = "1"
+if TYPE_CHECKING:
+    from usct.acquisition import TransducerArray
+
+VERSION = "2"
 """Of what the samples hold; another one makes them anew."""
+BREAST, HEAD, TRACES, WATER = "breast-scan.h5", "head-phantom.h5", "disc-traces.h5", "water-shot.h5"
+GAPS, DEAD = (7, 8, 9, 30, 31, 54), (5, 20)
+"""Places of the ring of traces where no element is, and elements that hear and send nothing."""
 
 
 def breast() -> Found:
     """A breast phantom in a ring of 128 elements, spectra at 150, 200 and 250 kHz, 40 dB."""
-    return read_or_tell(str(breast_file()))
+    return read_or_tell(str(_kept(BREAST)))
 
 
 def head() -> Found:
     """A head phantom: sound speed, attenuation, density and tissues."""
-    return read_or_tell(str(_made("head-phantom.h5", _make_head)))
+    return read_or_tell(str(_kept(HEAD)))
 
 
 def traces() -> Found:
-    """Traces of a disc in a ring of 32 elements in the layout of measured data, two elements dead."""
-    return read_or_tell(str(traces_file()))
+    """Traces in the layout of measured data: a ring with gaps, dead elements, and a shot in water beside the scan."""
+    water = _kept(WATER)
+    # Panels choose what was opened last, which is to be the scan.
+    found = read_or_tell([str(water), str(_kept(TRACES))])
+    return [layer for data in found for layer in _beside(data, water)]
+
+
+def _beside(data: Any, water: Path) -> list[Any]:
+    """A layer as it is; of the water shot the recordings alone, to the right of those of the scan."""
+    if len(data) != 3 or data[1]["metadata"]["usct"].path != water:
+        return [data]
+    values, facts, kind = data
+    if kind != "image":
+        return []
+    transmit, y, x = facts["translate"]
+    width = values.shape[-1] * facts["scale"][-1]
+    return [(values, facts | {"translate": (transmit, y, x + 1.05 * width)}, kind)]
 
 
 def breast_file(folder: Path | None = None) -> Path:
     """The breast scan's file, made where it is missing."""
-    return _made("breast-scan.h5", _make_breast, folder)
+    return _kept(BREAST, folder)
 
 
 def traces_file(folder: Path | None = None) -> Path:
     """The traces' file, made where it is missing."""
-    return _made("disc-traces.h5", _make_traces, folder)
+    return _kept(TRACES, folder)
 
 
-def _made(name: str, make: Callable[[Path], None], folder: Path | None = None) -> Path:
+def make_sample(path: Path) -> None:
+    """Make one sample.
+
+    Args:
+        path: File to write; its name says which sample.
+    """
+    _MAKERS[path.name](path)
+
+
+def _kept(name: str, folder: Path | None = None) -> Path:
+    viewer = current_viewer()
     folder = folder or user_cache_path("usct") / f"samples-{VERSION}"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
-    if not path.exists():
-        make(path)
+    if path.exists():
+        return path
+    if viewer is None:
+        make_sample(path)
+    else:
+        from napari.utils.notifications import show_info
+
+        from usct_napari.commanding import wait_for
+
+        show_info(f"Making {path.stem}; it is kept for the next time.")
+        wait_for(["-m", "usct_napari.samples", str(path)])
     return path
 
 
@@ -64,17 +110,58 @@ def _make_head(path: Path) -> None:
 
 
 def _make_traces(path: Path) -> None:
+    _record(path, with_object=True, noise_seed=1)
+
+
+def _make_water(path: Path) -> None:
+    _record(path, with_object=False, noise_seed=2)
+
+
+def _record(path: Path, with_object: bool, noise_seed: int) -> None:
+    """Traces of a disc, or of water alone by the same pulse; noise is 1 % of the rms of each transmit."""
+    import torch
+
     from usct import io, phantom
-    from usct.acquisition import Traces, TransducerArray
+    from usct.acquisition import Traces
+    from usct.preflight import water_of
     from usct.simulating import TraceSettings, simulate_traces
 
     made = phantom.make("disk", spacing=1e-3)
-    settings = TraceSettings((1e5, 2.5e5), snr_db=40.0, seed=1)
+    if not with_object:
+        speed = torch.full_like(made.medium.sound_speed, water_of(made.medium))
+        made = replace(made, medium=replace(made.medium, sound_speed=speed), title="Water")
+    # Both shots last equally long, whatever is the slowest in them.
+    settings = TraceSettings((1e5, 2.5e5), snr_db=None, seed=1, duration=190e-6)
     store = path.with_suffix(".part")
-    scan = simulate_traces(made, TransducerArray.ring(32, 0.1), settings, store)
+    scan = simulate_traces(made, _ring_with_gaps(), settings, store)
     assert isinstance(scan.data, Traces)
     values = scan.data.values.clone()
-    values[[5, 20]], values[:, [5, 20]] = 0, 0
-    valid = (values != 0).any(dim=-1)
-    io.save(replace(scan, data=replace(scan.data, values=values, valid=valid)), path)
+    values[list(DEAD)], values[:, list(DEAD)] = 0, 0
+    level = 0.01 * values.square().mean(dim=(1, 2), keepdim=True).sqrt()
+    # What sends nothing is listened to all the same, by amplifiers that hum as ever.
+    level = torch.where(level > 0, level, level.median())
+    noise = torch.randn(values.shape, generator=torch.Generator().manual_seed(noise_seed))
+    values = (values + level * noise).to(values.dtype)
+    valid = torch.ones(values.shape[:2], dtype=torch.bool)
+    valid[list(DEAD)], valid[:, list(DEAD)] = False, False
+    data, truth = replace(scan.data, values=values, valid=valid), scan.truth if with_object else None
+    io.save(replace(scan, data=data, truth=truth), path)
     store.unlink()
+
+
+def _ring_with_gaps() -> "TransducerArray":
+    from usct.acquisition import TransducerArray
+
+    ring = TransducerArray.ring(64, 0.1).positions
+    return TransducerArray.of(ring[[n for n in range(64) if n not in GAPS]])
+
+
+_MAKERS: dict[str, Callable[[Path], None]] = {
+    BREAST: _make_breast,
+    HEAD: _make_head,
+    TRACES: _make_traces,
+    WATER: _make_water,
+}
+
+if __name__ == "__main__":
+    make_sample(Path(sys.argv[1]))

@@ -2,11 +2,13 @@
 
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import npe2
 from napari.utils.notifications import NotificationSeverity, notification_manager
 from pydicom.data import get_testdata_file
+from qtpy.QtCore import QTimer
 from usct_napari.showing import PANELS, open_window
 
 from tests.diagnosis_cases import make_diagnosis
@@ -40,11 +42,17 @@ bars = [layer for layer in layers if getattr(layer, "colorbar", None) is not Non
 windows = [(layer.colormap.name, tuple(layer.contrast_limits)) for layer in bars]
 assert bars
 assert len(set(windows)) == len(windows), "two bars say the same"
-# What is saved is the whole file; what a sample opens is made on the spot.
+# What is saved is the whole file; samples are made when they are opened first.
 (written,) = layers["sound speed [m/s] · phantom"].save(str(folder / "copy.h5"), plugin="usct")
 assert io.load(written).tissues == phantom().tissues
 layers.clear()
+beats = []
+heart = QTimer()
+heart.timeout.connect(lambda: beats.append(time.monotonic()))
+heart.start(10)
 (ring,) = [layer for layer in viewer.open_sample("usct", "breast") if "elements" in layer.name]
 assert len(ring.data) == 128
+# The window lives while the sample is made.
+assert len(beats) > 20, len(beats)
 viewer.close()
 assert not complaints, complaints
