@@ -133,7 +133,7 @@ def main() -> int:
         wrong = problems(folder / "killed", folder / "quiet", cases, settings)
         print(  # noqa: T201
             f"{options.cases} cases, {killed} workers killed, {starts} starts, {time.monotonic() - began:.0f} s: "
-            + ("; ".join(wrong) or "nothing lost, nothing twice, every image the same to the bit")
+            + ("; ".join(wrong) or "nothing lost, nothing twice, every image the same")
         )
         return 1 if wrong or killed < options.kills else 0
 

@@ -2,7 +2,7 @@
 
 The same small cases, one thread each, on one worker process, on two, and on two Dask workers that are started by hand
 on this machine and share its disk. Prints seconds, speed-up, and the processor seconds of all processes; checks that
-all images are the same to the bit. Seconds mean something on a quiet machine alone; processor seconds tell on any what
+all images are the same but for rounding. Seconds mean something on a quiet machine alone; processor seconds tell on any what
 more workers cost.
 """
 
@@ -108,7 +108,7 @@ def main() -> int:
             for kind in ("local2", "dask")
             for text in problems(folder / kind, folder / "local1", cases, settings)
         ]
-        print("; ".join(wrong) or "every image the same to the bit")  # noqa: T201
+        print("; ".join(wrong) or "every image the same")  # noqa: T201
         return 1 if wrong else 0
 
 
