@@ -2,8 +2,8 @@
 
 The same small cases, one thread each, on one worker process, on two, and on two Dask workers that are started by hand
 on this machine and share its disk. Prints seconds, speed-up, and the processor seconds of all processes; checks that
-all images are the same but for rounding. Seconds mean something on a quiet machine alone; processor seconds tell on any what
-more workers cost.
+all images are the same but for rounding. Seconds mean something on a quiet machine alone; processor
+seconds tell on any what more workers cost.
 """
 
 import argparse
