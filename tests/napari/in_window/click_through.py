@@ -3,12 +3,16 @@
 import sys
 from pathlib import Path
 
+import numpy as np
+import torch
 from napari.utils.notifications import NotificationSeverity, notification_manager
 from usct_napari.picturing import Window, picture_comparison, picture_kernels, picture_scan
 from usct_napari.sourcing import source_of
 
 from tests.napari.in_window.small import spectra_file, traces_file
+from usct import io
 from usct.config import load_config, preset_names
+from usct.io.dicom import read_dicom
 
 folder = Path(sys.argv[1])
 complaints = []
@@ -104,6 +108,19 @@ window.wait(until=lambda: not panel._busy)
 assert "click inside" in panel.status.text()
 
 window.close_panel(panel)
+
+# Saved as File > Save Selected Layers does: the map for other programs, the whole file for usct.
+(speed,) = [
+    x
+    for x in window.viewer.layers
+    if x.name == "sound speed [m/s] · disc-tailored" and source_of(x).path == result
+]
+(parametric,) = speed.save(str(folder / "speed.dcm"), plugin="usct")
+(image,) = read_dicom(Path(parametric))
+reached = io.load(result)
+np.testing.assert_allclose(image.values, reached.medium.sound_speed, rtol=1e-6)
+(native,) = speed.save(str(folder / "saved.h5"), plugin="usct")
+assert torch.equal(io.load(native).medium.sound_speed, reached.medium.sound_speed)
 
 picture_comparison(window, folder / "compare.png")
 assert window.viewer.layers.extent.units is not None
