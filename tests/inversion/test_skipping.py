@@ -7,21 +7,25 @@ import re
 import pytest
 import torch
 
+from tests.bench.heads import start_of
 from tests.helpers import random_like
 from tests.unit import planted
-from usct import api, cli, io
-from usct.acquisition import Spectra, TransducerArray
+from usct import api, cli, io, phantom
+from usct.acquisition import Acquisition, Spectra, TransducerArray
+from usct.assembly import build_inversion, prepare
+from usct.config import load_config
 from usct.grid import Grid
 from usct.inversion.skipping import (
     lowest,
     missed_by_arrivals,
+    missed_by_waves,
     share_of_misses,
     some_picks,
     wave_delays,
 )
 from usct.medium import Medium
 from usct.phantom import Phantom
-from usct.reconstruction import CycleSkips
+from usct.reconstruction import MOST_SKIPPED, CycleSkips
 
 FREQUENCIES = torch.tensor([200e3, 230e3, 260e3], dtype=torch.float64)
 
@@ -46,6 +50,47 @@ def test_frequencies_too_far_apart_tell_nothing():
     assert lowest(Spectra.of(values[:1], FREQUENCIES[:1])) is None
     assert lowest(Spectra.of(values[:2], torch.tensor([1e5, 2e5]))) is None
     assert lowest(Spectra.of(values, torch.tensor([1e5, 1.9e5, 3e5]))).frequencies.tolist() == [1e5, 1.9e5]
+
+
+def test_frequencies_are_far_enough_apart_for_noise():
+    dense = torch.arange(300e3, 500e3, 10e3, dtype=torch.float64)
+    values = torch.ones(len(dense), 4, 4, dtype=torch.complex128)
+    assert lowest(Spectra.of(values, dense)).frequencies.tolist() == [300e3, 370e3, 450e3]
+    assert lowest(Spectra.of(values[:3], dense[:3])).frequencies.tolist() == [300e3, 320e3]
+
+
+def missed(scan: Acquisition, image: Medium, *settings: str) -> float:
+    """Share of misses that the guard sees, as a run would."""
+    scan, config = dataclasses.replace(scan, truth=None), load_config("head", None, list(settings))
+    observed, water, _ = prepare(scan, config)
+    discretization = build_inversion(scan, config, observed, water).discretization
+    return missed_by_waves(image, scan.array, observed, discretization)
+
+
+@pytest.mark.parametrize("every", [1, 8])
+def test_noise_and_few_transmits_raise_no_alarm(every):
+    """20 dB and close frequencies; the image is the truth on coarser cells, the wrong one water."""
+    ring, grid = TransducerArray.ring(48, 40e-3), Grid.covering(45e-3, 0.7e-3)
+    ring = dataclasses.replace(ring, transmits=ring.transmits[::every])
+    disc, band = fast_disc(180.0), (0.33e6, 0.34e6, 0.35e6, 0.4e6, 0.46e6)
+    scan = api.simulate(disc, ring, band, snr_db=20, seed=2)
+    settings = "schedule.frequencies_mhz=[0.33,0.34,0.35,0.4,0.46]", "bounds.sound_speed=[1400,1720]"
+    settings += ("start.disc=false",)
+    assert missed(scan, disc.medium.resampled(grid), *settings) < 0.5 * MOST_SKIPPED
+    assert missed(scan, Medium.homogeneous(grid, 1500.0), *settings) > 5 * MOST_SKIPPED
+
+
+def test_a_head_behind_its_true_skull_raises_no_alarm():
+    """30 dB against the rms of all pairs, of which the skull leaves those behind it far less."""
+    head = phantom.make("head_haemorrhage", seed=1, spacing=1e-3)
+    band = [50e3, 54e3, 58e3, 65e3, 75e3]
+    scan = api.simulate(head, TransducerArray.ring(64, 0.11), band, snr_db=30)
+    scan = dataclasses.replace(scan, start=start_of(head, "true", 1))
+    settings = "schedule.frequencies_mhz=[0.05,0.054,0.058,0.065,0.075]", "bounds.sound_speed=[1350,3600]"
+    settings += ("grid.image_spacing_mm=1.2",)
+    right = Medium(head.medium.grid, head.medium.sound_speed)
+    assert missed(scan, right, *settings) < 0.5 * MOST_SKIPPED
+    assert missed(scan, Medium.homogeneous(right.grid, 1500.0), *settings) > 2 * MOST_SKIPPED
 
 
 def test_shares_count_what_is_known():

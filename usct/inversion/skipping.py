@@ -21,8 +21,9 @@ from usct.starting.travel_time import rays
 from usct.starting.travel_time.picking import pick
 from usct.travel_times import TravelTimes
 
-N_FREQUENCIES = 3
-"""The lowest frequencies that are looked at, at most."""
+STEPS = (0.25, 0.5)
+"""How far above the lowest frequency the others are wanted, as shares of it. Half a period then turns a beat by 45
+degrees, which noise does not in all but the faintest pairs, and delays up to two periods are told apart."""
 FAINTEST = 0.1
 """Pairs weaker than this share of the median show no arrival: waves cancel there."""
 N_ENDS = 48
@@ -60,10 +61,14 @@ class Watch:
 
 
 def lowest(observed: Spectra) -> Spectra | None:
-    """The lowest frequencies, as close as beats need to show a delay of half a period; None for fewer than two."""
+    """The lowest frequency and up to two above it, by steps that show a delay of half its period; None for one."""
     have = observed.frequencies.sort().values
-    near = have[: 1 + int((have.diff() < have[0]).long().cumprod(dim=0).sum())][:N_FREQUENCIES]
-    return observed.at(near) if len(near) > 1 else None
+    chosen = [have[0]]
+    for step in STEPS:
+        above = have[(have > chosen[-1]) & (have - chosen[-1] < have[0])]
+        if len(above):
+            chosen.append(above[(above - (1 + step) * have[0]).abs().argmin()])
+    return observed.at(torch.stack(chosen)) if len(chosen) > 1 else None
 
 
 def wave_delays(predicted: torch.Tensor, observed: Spectra) -> torch.Tensor:
@@ -103,7 +108,7 @@ def missed_by_waves(
 ) -> float:
     """Share of pairs whose waves an image is off by more than half a period of the lowest frequency.
 
-    It costs one solution of the wave equation for each of the two or three lowest frequencies.
+    It costs one solution of the wave equation for each of two or three low frequencies.
 
     Args:
         medium: The image.
