@@ -135,7 +135,7 @@ def picture_scan(window: Window, traces: Path, picture: Path) -> None:
     window.wait(until=lambda: panel.scan is not None)
     panel.check.click()
     window.wait(until=lambda: panel.report is not None)
-    panel.show_element(len(panel.scan.array.positions) // 3)
+    panel.show_element(len(panel.scan.array.positions) // 4)
     window.show_only("sound_speed", "traces", "elements", "chosen element")
     window.picture(picture)
     window.close_panel(panel)

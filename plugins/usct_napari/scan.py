@@ -186,7 +186,7 @@ class ScanPanel(QWidget):
         self.viewer.add_points(
             place,
             name=CHOSEN,
-            size=1.6 * _reach(array),
+            size=2.6 * _reach(array),
             symbol="ring",
             face_color="#ffb74d",
             border_width=0.0,
