@@ -170,10 +170,13 @@ def build_inversion(
 
 
 def _bone(acquisition: Acquisition, config: RunConfig, start: Medium) -> torch.Tensor:
-    """Share of every cell of the image that is bone in the start model, where its bone is finest."""
+    """Share of every cell of the image that is bone in the start model, where its bone is finest; all of what still
+    looks like bone on the image's own grid.
+    """
     uses_given = config.start.sound_speed is None and not config.start.travel_times
     given = acquisition.start if acquisition.start is not None and uses_given else start
-    return resample((given.sound_speed > BONE_SPEED).double(), given.grid, start.grid).clamp(0, 1)
+    share = resample((given.sound_speed > BONE_SPEED).double(), given.grid, start.grid).clamp(0, 1)
+    return torch.maximum(share, (start.sound_speed > BONE_SPEED).double())
 
 
 def _known(acquisition: Acquisition, config: RunConfig, observed: Spectra) -> Medium | None:
