@@ -170,9 +170,7 @@ def build_inversion(
 
 
 def _bone(acquisition: Acquisition, config: RunConfig, start: Medium) -> torch.Tensor:
-    """Share of every cell of the image that is bone in the start model, where its bone is finest; all of what still
-    looks like bone on the image's own grid.
-    """
+    """Share of bone in every cell of the image, by the start model where it is finest; one in what looks like bone."""
     uses_given = config.start.sound_speed is None and not config.start.travel_times
     given = acquisition.start if acquisition.start is not None and uses_given else start
     share = resample((given.sound_speed > BONE_SPEED).double(), given.grid, start.grid).clamp(0, 1)
