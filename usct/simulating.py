@@ -25,7 +25,7 @@ from usct.grid import Grid
 from usct.io.rows import RowFile
 from usct.medium import Medium
 from usct.phantom import Phantom
-from usct.preflight import check_elements, water_of
+from usct.preflight import check_elements, usable_device, water_of
 
 POINTS_PER_WAVELENGTH = 4.5
 MARGIN_CELLS = 6
@@ -34,7 +34,7 @@ MEMORY_SHARE = 0.8
 DELAY_SPREAD = 0.1e-6
 """Transmits fire late or early by up to this [s]."""
 AMPLITUDE_SPREAD = 0.1
-TASK_SIZE = 4
+TASK_SIZE, TASK_SIZE_GPU = 4, 32
 """Transmits that another process is given at a time."""
 
 
@@ -72,6 +72,7 @@ def simulate_traces(
     resume: bool = False,
     on_progress: Callable[[float, str], None] | None = None,
     executor: Executor | None = None,
+    device: str = "auto",
 ) -> Acquisition:
     """Simulate the traces that elements record from a phantom, with an unknown pulse and noise.
 
@@ -83,16 +84,20 @@ def simulate_traces(
         array: Elements.
         settings: See there.
         store: File for the rows.
-        resume: Go on with that file; the result equals that of an uninterrupted run.
+        resume: Go on with that file; the result equals that of an uninterrupted run on the same device.
         on_progress: Called with the share done and a sentence.
         executor: Where to simulate, such as a pool of processes or a Dask client's `get_executor()`; by default
             here, on all threads.
+        device: auto, cpu or cuda:N; every worker of an executor settles for itself what `auto` and `cuda` are.
 
     Raises:
         InputError: If elements lie inside the object, the time step is unstable, the pulse lies above the grid's
-            band, memory or disk do not suffice, or there is nothing to go on with.
+            band, memory or disk do not suffice, the device cannot be used, or there is nothing to go on with.
     """
     recorder, medium = plan(phantom.medium, array, settings)
+    if executor is None:
+        recorder = recorder.on(usable_device(device))
+        _check_device_memory(recorder.simulation.grid, medium, recorder.simulation.device)
     n_tx, n_rx = len(array.transmits), len(array.receives)
     mark = _fingerprint(phantom.medium, array, settings)
     rows = RowFile(store, (n_tx, n_rx, recorder.n_samples), mark, resume)
@@ -100,7 +105,7 @@ def simulate_traces(
     delays, amplitudes = _firing(n_tx, settings.seed)
     firing = array.transmits[missing], delays[missing], amplitudes[missing]
     text, n_done = f"Simulating {n_tx} transmits", n_tx - len(missing)
-    for some, traces in _recorded(recorder, medium, firing, executor):
+    for some, traces in _recorded(recorder, medium, firing, executor, device):
         for row, own in zip(missing[some].tolist(), traces.numpy(), strict=True):
             rows.put(row, own + _noise(own, row, array, recorder, settings))
         n_done += len(traces)
@@ -121,7 +126,11 @@ def simulate_traces(
 
 
 def _recorded(
-    recorder: Recorder, medium: Medium, firing: tuple[torch.Tensor, ...], executor: Executor | None
+    recorder: Recorder,
+    medium: Medium,
+    firing: tuple[torch.Tensor, ...],
+    executor: Executor | None,
+    device: str,
 ) -> Iterator[tuple[slice, torch.Tensor]]:
     """Which of some transmits, and their traces, in whatever order they come."""
     n = len(firing[0])
@@ -131,32 +140,61 @@ def _recorded(
     # Plain bytes: tensors that travel between processes on their own take up shared memory.
     common = pickle.dumps((recorder, medium))
     tasks = {}
-    for first in range(0, n, TASK_SIZE):
-        some = slice(first, min(first + TASK_SIZE, n))
+    # Where GPUs are, each takes many transmits at a time.
+    size = TASK_SIZE_GPU if device.startswith("cuda") else TASK_SIZE
+    for first in range(0, n, size):
+        some = slice(first, min(first + size, n))
         own = pickle.dumps(tuple(values[some] for values in firing))
-        tasks[executor.submit(_record, common, own)] = some
+        tasks[executor.submit(_record, common, own, device)] = some
     for future in as_completed(tasks):
         yield tasks[future], torch.from_numpy(future.result())
 
 
 @contextmanager
 def processes(count: int) -> Iterator[Executor | None]:
-    """A pool of processes that share out the machine's threads; None for one."""
+    """A pool of processes that share out the machine's threads and GPUs; None for one."""
     if count == 1:
         yield None
         return
     threads = max(1, n_threads() // count)
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(count, context, torch.set_num_threads, (threads,))
+    slots = context.Queue()
+    for slot in range(count):
+        slots.put(slot)
+    pool = ProcessPoolExecutor(count, context, _settle, (threads, slots))
     try:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _record(common: bytes, own: bytes) -> np.ndarray:
+_slot = 0
+"""Which of a pool's processes this one is."""
+
+
+def _settle(threads: int, slots: "multiprocessing.queues.Queue[int]") -> None:
+    """Take a place in a pool of processes."""
+    global _slot  # noqa: PLW0603 # a process has one place for life
+    torch.set_num_threads(threads)
+    _slot = slots.get()
+
+
+def device_of(name: str, slot: int) -> torch.device:
+    """The device of a pool's process: GPUs are dealt out in turn unless one is named.
+
+    Raises:
+        InputError: If it cannot be used.
+    """
+    device = usable_device(name)
+    if device.type != "cuda" or device.index is not None:
+        return device
+    return torch.device("cuda", slot % torch.cuda.device_count())
+
+
+def _record(common: bytes, own: bytes, device: str) -> np.ndarray:
     """Traces of a task, in another process."""
     recorder, medium = pickle.loads(common)
+    recorder = recorder.on(device_of(device, _slot))
     return torch.cat([traces for _, traces in recorder.record(medium, *pickle.loads(own))]).numpy()
 
 
@@ -222,6 +260,18 @@ def _check_memory(grid: Grid, medium: Medium) -> None:
         raise InputError(
             f"a grid of {shape} cells needs {need / 1e9:.3g} GB of memory and {have / 1e9:.3g} GB can be used; choose "
             "lower frequencies, a larger spacing or fewer threads"
+        )
+
+
+def _check_device_memory(grid: Grid, medium: Medium, device: torch.device) -> None:
+    if device.type != "cuda":
+        return
+    need, (have, _) = Simulation.memory_of(grid, medium, 1), torch.cuda.mem_get_info(device)
+    if need > have:
+        shape = " x ".join(map(str, grid.shape))
+        raise InputError(
+            f"a grid of {shape} cells needs {need / 1e9:.3g} GB and {device} has {have / 1e9:.3g} GB free; choose "
+            "lower frequencies, a larger spacing or --device cpu"
         )
 
 

@@ -96,3 +96,36 @@ def test_shots_are_spread_through_a_cluster(volume, tmp_path):
     here, there = (io.load(tmp_path / f"{name}.h5").data.values for name in ("here", "there"))
     # Tasks are of other sizes than here, and so are the products of matrices in single precision.
     assert relative_error(torch.as_tensor(there), torch.as_tensor(here)) < 1e-5
+
+
+def worker_name():
+    from distributed import get_worker
+
+    return get_worker().name
+
+
+@pytest.mark.slow
+def test_shots_for_gpus_go_to_workers_that_have_one(volume, tmp_path, capsys):
+    distributed = pytest.importorskip("distributed", reason="needs Dask")
+    from usct.batch.cluster import ClusterExecutor
+
+    options = {"nthreads": 1, "dashboard_address": None}
+    kinds = {"plain": {}, "gpu": {"resources": {"GPU": 1}}}
+    workers = {
+        name: {"cls": distributed.Worker, "options": options | more | {"name": name}}
+        for name, more in kinds.items()
+    }
+    scheduler = {"cls": distributed.Scheduler, "options": {"dashboard_address": ":0", "host": "127.0.0.1"}}
+    with (
+        closing(distributed.SpecCluster(workers, scheduler)) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+        ClusterExecutor(client, gpu=True) as pool,
+    ):
+        assert {pool.submit(worker_name).result(60) for _ in range(4)} == {"gpu"}
+        if torch.cuda.is_available():
+            return
+        # What only a worker can know comes back as a sentence.
+        words = ("--array", "hemisphere", "--elements", 6, "--transmits", 2, *FEW, "--device", "cuda")
+        address = cluster.scheduler_address
+        assert run("simulate", volume, "-o", tmp_path / "scan.h5", *words, "--scheduler", address) == 2
+        assert "device 'cuda' cannot be used" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """The `usct` command: its verbs, and how errors become one line and an exit code."""
 
 import sys
+import warnings
 from typing import Annotated, cast
 
 import typer
@@ -127,7 +128,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _exit_code(arguments: list[str] | None) -> int:
-    """Run one command; every error that a user can mend becomes one line on stderr."""
+    """Run one command; every error that a user can mend becomes one line on stderr, and every warning."""
+    warnings.formatwarning = lambda message, *_, **__: f"usct: {message}\n"
     try:
         result = app(arguments, standalone_mode=False)
     except _CommandLineError as error:

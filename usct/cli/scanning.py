@@ -84,11 +84,12 @@ class _Numerics:
     workers: int
     scheduler: str | None
     resume: bool
+    device: str
 
     @property
     def chosen(self) -> bool:
         """Whether anything is not as it is by default."""
-        return self != _Numerics(None, None, None, self.elastic, 1, None, False)
+        return self != _Numerics(None, None, None, self.elastic, 1, None, False, "auto")
 
 
 def simulate(
@@ -130,11 +131,15 @@ def simulate(
         bool, typer.Option("--resume", help="Time engine: go on after an interruption.")
     ] = False,
     workers: Annotated[
-        int, typer.Option(min=1, max=1024, help="Time engine: processes that share the transmits.")
+        int, typer.Option(min=1, max=1024, help="Time engine: processes that share transmits and GPUs.")
     ] = 1,
     scheduler: Annotated[
         str | None, typer.Option(help="Time engine: address of a Dask scheduler, such as tcp://host:8786.")
     ] = None,
+    device: Annotated[
+        str,
+        typer.Option(help="Time engine: auto, cpu, cuda or cuda:0; with --scheduler, cuda: of its workers."),
+    ] = "auto",
     quiet: Quiet = False,
 ) -> None:
     """Simulate what an array records of a phantom, with noise and an unknown pulse.
@@ -160,15 +165,15 @@ def simulate(
         made = dataclasses.replace(made, medium=dataclasses.replace(made.medium, density=None))
     geometry = _Geometry(array, elements, radius_mm, rings, height_mm, transmits)
     numerics = _Numerics(
-        spacing_mm, time_step_ns, duration_us, engine is Engine.ELASTIC, workers, scheduler, resume
+        spacing_mm, time_step_ns, duration_us, engine is Engine.ELASTIC, workers, scheduler, resume, device
     )
     if engine is not Engine.FREQUENCY:
         _simulate_traces(made, output, geometry, frequencies, snr_db, seed, numerics, quiet)
         return
     if numerics.chosen:
         raise InputError(
-            "--resume, --workers, --scheduler, --spacing-mm, --time-step-ns and --duration-us are for the time engine; "
-            "add --engine time."
+            "--resume, --workers, --scheduler, --device, --spacing-mm, --time-step-ns and --duration-us are for the "
+            "time engine; add --engine time."
         )
     _simulate(made, output, geometry, frequencies, snr_db, seed, quiet)
     if not quiet:
@@ -204,8 +209,11 @@ def _simulate_traces(
     quiet: bool,
 ) -> None:
     from usct import io
+    from usct.preflight import usable_device
     from usct.simulating import TraceSettings, simulate_traces
 
+    if numerics.scheduler is None:
+        usable_device(numerics.device)
     spacing, duration, step = numerics.spacing_mm, numerics.duration_us, numerics.time_step_ns
     settings = TraceSettings(
         (frequencies[0], frequencies[-1]),
@@ -219,7 +227,9 @@ def _simulate_traces(
     array = geometry.array()
     store = output.with_name(output.name + ".part")
     with Narrator(quiet) as narrator, _pool(numerics) as pool:
-        scan = simulate_traces(made, array, settings, store, numerics.resume, narrator.step, pool)
+        scan = simulate_traces(
+            made, array, settings, store, numerics.resume, narrator.step, pool, numerics.device
+        )
     io.save(scan, output)
     store.unlink()
     if not quiet:
@@ -240,5 +250,7 @@ def _pool(numerics: _Numerics) -> Iterator["Executor | None"]:
         raise InputError("--workers are processes on this machine; leave it out beside --scheduler")
     from usct.batch import cluster
 
-    with cluster.connected(numerics.scheduler) as client, cluster.ClusterExecutor(client) as pool:
+    # Which of a worker's GPUs is its own is the worker's affair, by CUDA_VISIBLE_DEVICES.
+    gpu = numerics.device.startswith("cuda")
+    with cluster.connected(numerics.scheduler) as client, cluster.ClusterExecutor(client, gpu) as pool:
         yield pool

@@ -109,6 +109,20 @@ class Elastic:
             simulation = replace(simulation, time_step=STABLE_SHARE * longest)
         return cls(simulation, shear_speed)
 
+    def on(self, device: torch.device) -> "Elastic":
+        """The same on another device."""
+        return replace(self, simulation=self.simulation.on(device))
+
+    @property
+    def grid(self) -> Grid:
+        """Where the medium lives."""
+        return self.simulation.grid
+
+    @property
+    def device(self) -> torch.device:
+        """Where to compute."""
+        return self.simulation.device
+
     @property
     def array(self) -> TransducerArray:
         """Elements."""

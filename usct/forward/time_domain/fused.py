@@ -1,6 +1,7 @@
 """The time-domain propagator for GPUs: one kernel a step, captured in a CUDA graph, as many shots as stay in cache.
 
-Computes what `reference` defines. Needs triton; on a CPU it runs in Triton's interpreter alone, for tests.
+Computes what `reference` defines; `gpu` makes sure of it first. Needs triton; on a CPU it runs in Triton's
+interpreter alone, for tests.
 """
 
 import math
@@ -27,9 +28,14 @@ def shots_in_cache(cache_bytes: int, n_cells: int, n_mechanisms: int, bytes_per_
 
 
 def propagate(
-    scheme: Scheme, shots: Shots, dtype: torch.dtype, device: torch.device, at_once: int | None = None
+    scheme: Scheme,
+    shots: Shots,
+    dtype: torch.dtype,
+    device: torch.device,
+    at_once: int | None = None,
+    in_graph: bool = True,
 ) -> Records:
-    """Run shots in batches; see `shots` for what goes in and comes out."""
+    """Run shots in batches, on a GPU from a graph unless told otherwise; see `shots` for what goes in and comes out."""
     n_mechanisms = 0 if scheme.relaxation is None else len(scheme.relaxation.weights)
     if at_once is None:
         size = torch.cuda.get_device_properties(device).L2_cache_size if device.type == "cuda" else 0
@@ -39,7 +45,7 @@ def propagate(
         some = slice(first, first + at_once)
         signals = shots.signals if len(shots.signals) == 1 else shots.signals[some]
         own = replace(shots, transmits=shots.transmits[some], signals=signals)
-        records.append(Stepper.of(scheme, own, dtype, device).run(own))
+        records.append(Stepper.of(scheme, own, dtype, device).run(own, in_graph))
     found = [record.fields for record in records if record.fields is not None]
     return Records(
         torch.cat([record.traces for record in records]),
@@ -127,7 +133,7 @@ class Stepper:
             scheme.keep is not None,
         )
 
-    def run(self, shots: Shots) -> Records:
+    def run(self, shots: Shots, in_graph: bool = True) -> Records:
         """All steps; two at a time from a graph on a GPU, after which old and new have their places again."""
         n_steps = self.traces.shape[-1]
         transform = _Transform.of(shots, self)
@@ -138,7 +144,7 @@ class Stepper:
             elif graph is None or n % 2 == 0:
                 self.step(n % 2, transform)
             # Two plain steps have compiled everything that the graph holds.
-            if n == 1 and self.traces.is_cuda and n_steps > 4:
+            if n == 1 and in_graph and self.traces.is_cuda and n_steps > 4:
                 graph = torch.cuda.CUDAGraph()
                 with torch.cuda.graph(graph):
                     self.step(0, transform)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -17,6 +17,9 @@ LOWER_EDGE, UPPER_EDGE = 0.5, 0.15
 
 TAIL = 1.2
 """Length simulated and then dropped, so that the record's end does not ring into it, in pulse lengths."""
+
+SHOTS_ON_GPU = 16
+"""Shots whose records a GPU holds at once; how many fields it steps side by side is a matter of its cache."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,10 @@ class Recorder:
         """Length of the simulation that traces of some duration need [s]."""
         return duration + TAIL * pulse.length
 
+    def on(self, device: torch.device) -> "Recorder":
+        """The same on another device."""
+        return replace(self, simulation=self.simulation.on(device))
+
     @property
     def n_samples(self) -> int:
         """Samples of a trace."""
@@ -101,7 +108,7 @@ class Recorder:
         signal = self.simulation.drive.signal(n_steps)[None, None]
         frequencies = self._frequencies()
         to_spectra, to_traces = self._transforms(frequencies, signal[0, 0])
-        size = n_threads()
+        size = n_threads() if self.simulation.device.type == "cpu" else SHOTS_ON_GPU
         for first in range(0, len(transmits), size):
             some = slice(first, min(first + size, len(transmits)))
             shots = Shots(sampling, transmits[some, None], signal, self.simulation.array.receives)

@@ -1,6 +1,5 @@
 """A time-domain simulation: its settings, what follows from them, and firing elements into a medium."""
 
-import importlib.util
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -51,7 +50,7 @@ class Simulation:
             mean of the band [Hz].
         dtype: Real type of the fields.
         executor: `compiled` for a CPU with numba, `torch` for plain torch, or `auto`, which takes the first on a CPU
-            and Triton's on a GPU.
+            and what proves right on a GPU, see `gpu`.
         device: Where to compute.
     """
 
@@ -85,6 +84,10 @@ class Simulation:
                 f"frequency {self.band[1] / 1e6:g} MHz has only {points:.1f} points per wavelength on a grid of "
                 f"{1e3 * self.grid.spacing:g} mm; use at most {highest / 1e6:.3g} MHz or a finer grid"
             )
+
+    def on(self, device: torch.device) -> "Simulation":
+        """The same on another device."""
+        return replace(self, device=device)
 
     @property
     def padded(self) -> Grid:
@@ -223,10 +226,10 @@ class Simulation:
         fits = self.device.type == "cpu" and compiled_code_runs()
         if self.executor == "compiled" and not fits:
             raise ValueError(f"executor 'compiled' needs numba and a CPU, got {self.device}")
-        if self.device.type == "cuda" and self.executor == "auto" and importlib.util.find_spec("triton"):
-            from usct.forward.time_domain import fused
+        if self.device.type == "cuda" and self.executor == "auto":
+            from usct.forward.time_domain import gpu
 
-            return fused.propagate(scheme, shots, self.dtype, self.device)
+            return gpu.propagate(scheme, shots, self.dtype, self.device)
         if not fits or self.executor == "torch":
             return reference.propagate(scheme, shots, self.dtype, self.device)
         from usct.forward.time_domain import compiled
