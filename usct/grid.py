@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 import torch
 
+SINC_REACH = 4
+"""Samples on either side that band-limited resampling takes."""
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -94,16 +97,18 @@ class Grid:
         return torch.linalg.vector_norm(offset, dim=-1) <= radius
 
 
-def resampling_matrix(source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+def resampling_matrix(source: torch.Tensor, target: torch.Tensor, band_limited: bool = False) -> torch.Tensor:
     """Linear map from samples on one regular axis to samples on another.
 
-    Cubic convolution (Keys 1981, a = -1/2) where the target is as fine as the source or finer; where it
-    is coarser the kernel is stretched to the target's spacing, so that detail which the target cannot
-    hold is averaged away instead of aliased. Beyond its ends the source is continued by its end value.
+    Cubic convolution (Keys 1981, a = -1/2), or a sinc in Hann's window of four samples on either side, which keeps all
+    that the target can hold and overshoots more, where the target is as fine as the source or finer. Where it is
+    coarser the kernel is stretched to the target's spacing, so that detail which the target cannot hold is averaged
+    away instead of aliased. Beyond its ends the source is continued by its end value.
 
     Args:
         source: Increasing, evenly spaced coordinates, shape (n,) [m].
         target: Increasing, evenly spaced coordinates, shape (m,) [m].
+        band_limited: Take the sinc.
 
     Returns:
         Matrix of shape (m, n), float64; each row sums to one.
@@ -118,9 +123,10 @@ def resampling_matrix(source: torch.Tensor, target: torch.Tensor) -> torch.Tenso
     target_step = float(target[-1] - target[0]) / (len(target) - 1) if len(target) > 1 else step
     stretch = max(1.0, target_step / step)
     index = (target.double() - float(source[0])) / step
-    reach = math.ceil(2 * stretch)
+    reach = math.ceil((SINC_REACH if band_limited else 2) * stretch)
     taps = torch.floor(index)[:, None].long() + torch.arange(-reach, reach + 2)
-    weights = _cubic_kernel((taps - index[:, None]).abs() / stretch)
+    distance = (taps - index[:, None]).abs() / stretch
+    weights = _windowed_sinc(distance) if band_limited else _cubic_kernel(distance)
     weights = weights / weights.sum(dim=1, keepdim=True)
     matrix = torch.zeros(len(target), n, dtype=torch.float64)
     return matrix.scatter_add_(1, taps.clamp(0, n - 1), weights)
@@ -132,13 +138,20 @@ def _cubic_kernel(x: torch.Tensor) -> torch.Tensor:
     return torch.where(x < 1, inner, torch.where(x < 2, outer, torch.zeros_like(x)))
 
 
-def resample(values: torch.Tensor, source: Grid, target: Grid) -> torch.Tensor:
+def _windowed_sinc(x: torch.Tensor) -> torch.Tensor:
+    """Sinc times Hann's window for |x| in samples of the coarser axis."""
+    window = 0.5 + 0.5 * torch.cos(torch.pi * (x / SINC_REACH).clamp(max=1))
+    return torch.sinc(x) * window
+
+
+def resample(values: torch.Tensor, source: Grid, target: Grid, band_limited: bool = False) -> torch.Tensor:
     """Map values from one grid to another, differentiably.
 
     Args:
         values: Samples on `source`, shape (..., *source.shape).
         source: The grid of the samples.
         target: The grid wanted, with the same number of axes.
+        band_limited: See `resampling_matrix`.
 
     Returns:
         Samples on `target`, shape (..., *target.shape); `values` itself if the grids are equal.
@@ -146,7 +159,7 @@ def resample(values: torch.Tensor, source: Grid, target: Grid) -> torch.Tensor:
     if source == target:
         return values
     for dim in range(source.n_dims):
-        matrix = resampling_matrix(source.axis(dim), target.axis(dim)).to(values)
+        matrix = resampling_matrix(source.axis(dim), target.axis(dim), band_limited).to(values)
         axis = dim - source.n_dims
         values = torch.movedim(torch.movedim(values, axis, -1) @ matrix.T, -1, axis)
     return values

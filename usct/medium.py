@@ -100,31 +100,45 @@ class Medium:
         )
         return replace(self, sound_speed=speed, attenuation=attenuation, density=density)
 
-    def resampled(self, grid: Grid) -> "Medium":
+    def resampled(self, grid: Grid, band_limited: bool = False) -> "Medium":
         """The same medium on another grid.
 
         Slowness is averaged, since travel times add up. Where the density is known, waves that are long against the
         cells see their mean density and mean compressibility instead: bone that half fills a cell slows it down more.
 
+        Args:
+            grid: The grid wanted.
+            band_limited: Keep of density and compressibility (also where the density is uniform) all that the grid can
+                hold. Finite differences of high order then find edges where they are, between nodes as well, and
+                reflections are right within a few per cent at five points per wavelength; next to edges the maps
+                overshoot by some per cent of the step.
+
         References:
-            Backus, J. Geophys. Res. 67 (1962) 4427.
+            Backus, J. Geophys. Res. 67 (1962) 4427; Mittet, On the internal interfaces in finite-difference schemes,
+            Geophysics 82 (2017); Koene, Wittsten & Robertsson, arXiv:2104.08206.
         """
         if grid == self.grid:
             return self
-        if self.density is None:
+        if self.density is None and not band_limited:
             speed = 1.0 / resample(1.0 / self.sound_speed, self.grid, grid)
             loss = None if self.attenuation is None else resample(self.attenuation, self.grid, grid)
             return replace(self, grid=grid, sound_speed=speed, attenuation=loss)
-        density = self._averaged(self.density, grid)
-        admittance = 1.0 / (self.sound_speed * self.density)
-        speed = (self._averaged(admittance / self.sound_speed, grid) * density).rsqrt().to(self.sound_speed)
+        plain = torch.ones((), dtype=torch.float64).expand(self.grid.shape)
+        dense = plain if self.density is None else self.density
+        density = self._averaged(dense, grid, band_limited)
+        admittance = 1.0 / (self.sound_speed * dense)
+        compressibility = self._averaged(admittance / self.sound_speed, grid, band_limited)
+        speed = (compressibility * density).rsqrt().to(self.sound_speed)
         loss = None
         if self.attenuation is not None:
-            loss = self._averaged(admittance * self.attenuation, grid) * density * speed
+            loss = self._averaged(admittance * self.attenuation, grid, band_limited) * density * speed
             loss = loss.to(self.attenuation)
-        return replace(self, grid=grid, sound_speed=speed, attenuation=loss, density=density)
+        kept = None if self.density is None else density
+        return replace(self, grid=grid, sound_speed=speed, attenuation=loss, density=kept)
 
-    def _averaged(self, values: torch.Tensor, grid: Grid) -> torch.Tensor:
-        """Values on another grid, without the overshoot at edges that interpolation has."""
-        ends = values.detach().min(), values.detach().max()
-        return resample(values, self.grid, grid).clamp(*(end.item() for end in ends))
+    def _averaged(self, values: torch.Tensor, grid: Grid, band_limited: bool) -> torch.Tensor:
+        """Values on another grid, where overshoot is kept back: all of it, or what would come near zero."""
+        low, high = (end.item() for end in (values.detach().min(), values.detach().max()))
+        if band_limited:
+            return resample(values, self.grid, grid, True).clamp(min=0.5 * low)
+        return resample(values, self.grid, grid).clamp(low, high)

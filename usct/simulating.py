@@ -97,7 +97,7 @@ def simulate_traces(
     recorder, medium = plan(phantom.medium, array, settings)
     if executor is None:
         recorder = recorder.on(usable_device(device))
-        _check_device_memory(recorder.simulation.grid, medium, recorder.simulation.device)
+        _check_device_memory(medium, recorder.simulation.device)
     n_tx, n_rx = len(array.transmits), len(array.receives)
     mark = _fingerprint(phantom.medium, array, settings)
     rows = RowFile(store, (n_tx, n_rx, recorder.n_samples), mark, resume)
@@ -226,7 +226,8 @@ def plan(medium: Medium, array: TransducerArray, settings: TraceSettings) -> tup
         duration=Recorder.record_length(pulse, duration),
         time_step=settings.time_step,
     )
-    fine = medium.resampled(grid)
+    # The elastic scheme averages between nodes itself.
+    fine = medium.resampled(grid, band_limited=not settings.elastic)
     chosen: Simulation | Elastic = simulation
     if settings.elastic:
         chosen = Elastic.of(simulation, shear_speed_of(fine))
@@ -263,12 +264,12 @@ def _check_memory(grid: Grid, medium: Medium) -> None:
         )
 
 
-def _check_device_memory(grid: Grid, medium: Medium, device: torch.device) -> None:
+def _check_device_memory(medium: Medium, device: torch.device) -> None:
     if device.type != "cuda":
         return
-    need, (have, _) = Simulation.memory_of(grid, medium, 1), torch.cuda.mem_get_info(device)
+    need, (have, _) = Simulation.memory_of(medium.grid, medium, 1), torch.cuda.mem_get_info(device)
     if need > have:
-        shape = " x ".join(map(str, grid.shape))
+        shape = " x ".join(map(str, medium.grid.shape))
         raise InputError(
             f"a grid of {shape} cells needs {need / 1e9:.3g} GB and {device} has {have / 1e9:.3g} GB free; choose "
             "lower frequencies, a larger spacing or --device cpu"

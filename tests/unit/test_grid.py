@@ -111,3 +111,23 @@ def test_resample_beyond_the_ends_continues_the_end_value():
     source, target = Grid.centred((5, 5), 1.0), Grid.centred((21, 21), 1.0)
     mapped = resample(torch.full((5, 5), 7.0, dtype=torch.float64), source, target)
     assert torch.allclose(mapped, torch.full((21, 21), 7.0, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.6, 8.0])
+def test_band_limited_resampling_keeps_what_the_coarser_axis_holds(ratio):
+    source = torch.arange(400, dtype=torch.float64)
+    target = torch.arange(60.3, 330.0, ratio, dtype=torch.float64)
+    matrix = resampling_matrix(source, target, band_limited=True)
+    torch.testing.assert_close(matrix.sum(dim=1), torch.ones(len(target), dtype=torch.float64))
+    wave = 2 * torch.pi / (3.3 * max(1.0, ratio))
+    errors = [
+        float(
+            (
+                resampling_matrix(source, target, kind) @ torch.cos(wave * source) - torch.cos(wave * target)
+            ).norm()
+        )
+        for kind in (True, False)
+    ]
+    assert errors[0] < 0.2 * errors[1]
+    hidden = torch.cos(2 * torch.pi / (1.45 * ratio) * source)
+    assert ratio < 8 or float((matrix @ hidden).abs().max()) < 0.02

@@ -79,6 +79,43 @@ def test_cells_below_the_wavelength_hold_mean_density_and_compressibility():
     assert float(medium.sound_speed.min()) >= 1500 and float(medium.density.max()) <= 1850
 
 
+@pytest.mark.parametrize("shift", [0.0, 0.3, 0.5, 0.8])
+def test_band_limited_maps_know_where_edges_are(shift):
+    """A plate a cell and a half thick weighs what it weighs, has its middle where it is, and stays physical."""
+    fine = Grid((641, 2), 1e-3 / 16, (0.0, 0.0))
+    depth = fine.axis(0)
+    inside = (depth > 20e-3) & (depth < 21.5e-3)
+    plate = inside.double()[:, None].expand(fine.shape)
+    thickness, middle = fine.spacing * int(inside.sum()), float(depth[inside].mean())
+    medium = Medium(fine, 1500 + 1300 * plate, 100 * plate, 1000 + 850 * plate)
+    coarse = Grid((40, 2), 1e-3, (1e-3 * shift, 0.0))
+    told = medium.resampled(coarse, band_limited=True)
+    places = coarse.axis(0)
+    compressible = (told.density * told.sound_speed**2).reciprocal()[:, 0]
+    for values, step in (
+        (told.density[:, 0] - 1000, 850.0),
+        (compressible - 1 / (1000 * 1500**2), 1 / (1850 * 2800**2) - 1 / (1000 * 1500**2)),
+    ):
+        weight = values / step
+        assert 1e-3 * float(weight.sum()) == pytest.approx(thickness, rel=0.01)
+        assert float((weight * places).sum() / weight.sum()) == pytest.approx(middle, abs=0.02e-3)
+    assert float(told.attenuation.min()) >= 0
+    assert float(told.sound_speed.max()) < 1.25 * 2800
+    uniform = Medium(fine, 1500 + 1300 * plate).resampled(coarse, band_limited=True)
+    assert uniform.density is None
+    slow = (uniform.sound_speed[:, 0] ** -2 - 1500**-2) / (2800**-2 - 1500**-2)
+    assert 1e-3 * float(slow.sum()) == pytest.approx(thickness, rel=0.01)
+
+
+def test_band_limited_maps_of_extreme_contrast_stay_physical():
+    fine = Grid((65, 2), 0.25e-3, (0.0, 0.0))
+    gas = (fine.axis(0) > 8e-3).double()[:, None].expand(fine.shape)
+    medium = Medium(fine, 1500 - 1160 * gas, 10 * gas, 1000 - 998.8 * gas)
+    told = medium.resampled(Grid((16, 2), 1e-3, (0.0, 0.0)), band_limited=True)
+    assert float(told.density.min()) >= 0.6
+    assert float(told.sound_speed.min()) > 0 and bool(torch.isfinite(told.sound_speed).all())
+
+
 @pytest.mark.parametrize("power", [1.0, 1.4, 0.7])
 def test_lost_waves_are_dispersed_as_relaxation_has_it(power):
     grid, band = Grid.centred((16, 16), 1e-3), (80e3, 250e3)

@@ -1,6 +1,6 @@
 """The elastic propagator for CPUs: every shot runs through all of its steps on one thread.
 
-It computes what `elastic.propagate` defines. Fields have a halo, and absorbing layers a memory in their own rows or
+It computes what `elastic_reference` defines. Fields have a halo, and absorbing layers a memory in their own rows or
 at the two ends of every row; see `rows` for why loops are as they are.
 """
 
