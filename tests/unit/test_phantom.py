@@ -206,7 +206,7 @@ def test_draws_follow_the_truncated_normal_distribution():
     ("arguments", "message"),
     [
         ({"name": "brest"}, "choose from breast"),
-        ({"name": "nowhere.toml"}, "nowhere.toml cannot be read"),
+        ({"name": "nowhere.toml"}, "nowhere.toml: cannot be read"),
         ({"name": "breast", "seed": -1}, "must not be negative"),
         ({"name": "breast", "spacing": 0.4}, "400 mm"),
         ({"name": "breast", "spacing": float("nan")}, "nan mm"),

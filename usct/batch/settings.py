@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from usct import overrides
 from usct.acquisition import TransducerArray
 from usct.config import RunConfig, Section, load_config
 from usct.errors import InputError
@@ -95,7 +96,7 @@ class BatchSettings(Section):
         Raises:
             InputError: If a setting is wrong.
         """
-        settings = toml.merged(self.reconstruct, self.methods[method])
+        settings = overrides.merged(self.reconstruct, self.methods[method])
         try:
             return load_config(None, None, _assignments(settings))
         except InputError as error:
@@ -133,9 +134,9 @@ def load_batch(preset: str | None = None, file: Path | None = None) -> BatchSett
     """
     if preset is not None and preset not in batch_names():
         raise InputError(f"there is no batch {preset!r}; choose from {', '.join(batch_names())}")
-    contents = {} if preset is None else toml.read(toml.folder() / "batch" / f"{preset}.toml")
+    contents = {} if preset is None else overrides.read(toml.folder() / "batch" / f"{preset}.toml")
     if file is not None:
-        contents = toml.merged(contents, toml.read(file))
+        contents = overrides.merged(contents, overrides.read(file))
     try:
         settings = BatchSettings.model_validate(contents)
     except ValidationError as error:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from usct import overrides
 from usct.errors import InputError
 from usct.phantom import toml
 
@@ -53,4 +54,4 @@ def load_case(name: str) -> Case:
     if name not in case_names():
         raise InputError(f"there is no case {name!r}; choose from {', '.join(case_names())}")
     path = toml.folder() / "cases" / f"{name}.toml"
-    return toml.build(Case, toml.read(path), str(path))
+    return toml.build(Case, overrides.read(path), str(path))

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from usct import overrides
 from usct.errors import InputError
 from usct.grid import Grid
 from usct.phantom import toml, volumes
@@ -165,9 +166,9 @@ def _recipe_path(name: str) -> Path:
 
 def _read_recipe(path: Path) -> dict[str, Any]:
     """Contents of a recipe, laid over the one it extends."""
-    recipe = toml.read(path)
+    recipe = overrides.read(path)
     if "extends" in recipe:
-        recipe = toml.merged(_read_recipe(_recipe_path(str(recipe.pop("extends")))), recipe)
+        recipe = overrides.merged(_read_recipe(_recipe_path(str(recipe.pop("extends")))), recipe)
     for key in recipe:
         if key not in _KEYS:
             raise InputError(f"{path} has the unknown key {key!r}; known are {', '.join(_KEYS)}")

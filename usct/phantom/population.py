@@ -3,6 +3,7 @@
 import bisect
 import itertools
 
+from usct import overrides
 from usct.errors import InputError
 from usct.phantom import toml
 from usct.phantom.base import Phantom
@@ -13,7 +14,7 @@ _GOLDEN = 0.6180339887498949
 
 def population_names() -> tuple[str, ...]:
     """Names of the populations that come with usct, sorted."""
-    return tuple(sorted(toml.read(toml.folder() / "populations.toml")))
+    return tuple(sorted(overrides.read(toml.folder() / "populations.toml")))
 
 
 def recipe_of(name: str, seed: int) -> str:
@@ -26,7 +27,7 @@ def recipe_of(name: str, seed: int) -> str:
     Raises:
         InputError: If there is neither.
     """
-    shares = toml.read(toml.folder() / "populations.toml").get(name)
+    shares = overrides.read(toml.folder() / "populations.toml").get(name)
     if shares is None:
         if name not in names() and not name.endswith(".toml"):
             known = ", ".join(sorted({*names(), *population_names()}))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from usct import overrides
 from usct.errors import InputError
 from usct.phantom import toml
 
@@ -92,14 +93,14 @@ def load_tissues(preset: str = "", path: Path | None = None) -> TissueTable:
         InputError: If the file, the preset or an entry is missing or malformed.
     """
     path = path or toml.folder() / "tissue.toml"
-    contents = toml.read(path)
+    contents = overrides.read(path)
     presets = contents.get("presets", {})
     name = preset or contents.get("default", "")
     if name not in presets:
         raise InputError(f"{path} has no tissue preset {name!r}; choose from {', '.join(presets)}")
     table = presets[name]
     if "base" in table:
-        table = toml.merged(presets.get(table["base"], {}), table)
+        table = overrides.merged(presets.get(table["base"], {}), table)
     try:
         return TissueTable(
             preset=name,

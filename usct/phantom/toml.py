@@ -1,7 +1,6 @@
-"""Reading the TOML files of phantoms/ into frozen dataclasses, with errors that name file and key."""
+"""Where the TOML files of phantoms/ are, and frozen dataclasses from them, with errors that name file and key."""
 
 import dataclasses
-import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,30 +20,6 @@ def folder() -> Path:
         if (candidate / "tissue.toml").is_file():
             return candidate
     raise InputError(f"the phantom recipes are missing beside {package}; reinstall usct")
-
-
-def read(path: Path) -> dict[str, Any]:
-    """Contents of a TOML file.
-
-    Raises:
-        InputError: If the file is missing, is not text, or is not valid TOML.
-    """
-    try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); check the name") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid TOML ({error}); correct that line") from error
-
-
-def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """`base` with the entries of `over` laid on top, table by table."""
-    result = dict(base)
-    for key, value in over.items():
-        below = result.get(key)
-        result[key] = merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
-    return result
 
 
 def build(kind: type[T], table: dict[str, Any], where: str) -> T:
