@@ -5,6 +5,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import scipy.io
 import torch
 
 import usct.io
@@ -231,3 +232,67 @@ def test_lists_of_traces_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     write_v5(tmp_path / "water.mat", {"dataset": np.ones((2, 2))})
     with pytest.raises(InputError, match=r"one file of traces is expected and scan.mat, water.mat found"):
         usct.io.load(tmp_path)
+
+
+def open_ust_variables(**more: object) -> dict[str, object]:
+    """What an open-UST recording holds, 5 elements, traces from time zero."""
+    settings = {"acqSamplingFrequency": 1 / STEP, "avgs": 1.0}
+    values = marked(5, 5).astype(np.int16)
+    return {"rcvData": values, "settings": settings, "temperature": np.array([[20.0]])} | more
+
+
+def write_open_ust(folder: Path, version: str, variables: dict[str, object]) -> tuple[Path, Path]:
+    """The recording and the file of the element positions, as MATLAB writes them."""
+    scan, places = folder / "scan.mat", folder / "ideal_element_positions.mat"
+    scipy.io.savemat(places, {"element_positions": ring(5)})
+    if version == "v5":
+        scipy.io.savemat(scan, variables)
+        return scan, places
+    numbers = {name: value for name, value in variables.items() if isinstance(value, np.ndarray)}
+    write_v73(scan, numbers)
+    with h5py.File(scan, "r+") as file:
+        for name, value in variables.get("settings", {}).items():
+            file[f"settings/{name}"] = np.array([[value]])
+    return scan, places
+
+
+@pytest.mark.parametrize("version", ["v5", "v7.3"])
+def test_open_ust(version, tmp_path):
+    path, places = write_open_ust(tmp_path, version, open_ust_variables())
+    scan, traces = loaded(path, places)
+    assert np.array_equal(traces.values.numpy(), marked(5, 5).astype(np.int16))
+    assert (traces.start_time, traces.sampling_frequency) == (0.0, pytest.approx(1 / STEP))
+    assert np.allclose(scan.array.positions.numpy(), ring(5)[:, ::-1])
+    assert scan.water_sound_speed == pytest.approx(1482.3, abs=0.3)
+    assert any("ideal_element_positions.mat" in note for note in scan.notes)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["convert", str(path), str(tmp_path / "scan.h5"), "--positions", str(places)])
+    assert end.value.code == 0
+    assert torch.equal(loaded(tmp_path / "scan.h5")[1].values, traces.values)
+
+
+@pytest.mark.parametrize("version", ["v5", "v7.3"])
+@pytest.mark.parametrize(
+    ("missing", "with_places", "sentence"),
+    [
+        (None, False, "rcvData without element positions; add --positions"),
+        ("settings", True, "rcvData without settings.acqSamplingFrequency; store"),
+    ],
+)
+def test_open_ust_needs_positions_and_sampling(version, missing, with_places, sentence, tmp_path):
+    variables = {name: value for name, value in open_ust_variables().items() if name != missing}
+    path, places = write_open_ust(tmp_path, version, variables)
+    with pytest.raises(InputError, match=sentence):
+        usct.io.load(path, places if with_places else None)
+
+
+def test_an_unlikely_temperature_is_not_believed(tmp_path):
+    path, places = write_open_ust(tmp_path, "v5", open_ust_variables(temperature=np.array([[293.0]])))
+    assert loaded(path, places)[0].water_sound_speed is None
+
+
+@pytest.mark.parametrize("write", [write_v5, write_v73])
+def test_a_verasonics_buffer_is_refused_with_what_to_store(write, tmp_path):
+    path = write(tmp_path / "buffer.mat", {"RcvData": np.zeros((40, 25), np.int16)})
+    with pytest.raises(InputError, match=r"RcvData is a Verasonics buffer.*full_dataset"):
+        usct.io.load(path)

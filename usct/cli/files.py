@@ -18,7 +18,7 @@ File = Annotated[Path, typer.Argument(help="A scan, phantom or result: native HD
 Positions = Annotated[
     Path | None,
     typer.Option(
-        help="For travel times and stride's shots: file of the element positions, where it is another one."
+        help="For travel times, open-UST and stride's shots: file of the element positions, where it is another one."
     ),
 ]
 

@@ -1,6 +1,7 @@
 """Opening a file by what is in it, whatever its name, and writing any of the package's objects."""
 
 import os
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from usct.io import (
     maps,
     matlab,
     native_write,
+    open_ust,
     stride_shots,
     trace_list,
     travel_times,
@@ -34,10 +36,13 @@ from usct.reconstruction import Reconstruction
 from usct.travel_times import TravelTimes
 
 Loaded = Acquisition | Phantom | Reconstruction | Diagnosis | TravelTimes
-_NAMES = tuple(dict.fromkeys((*waveform_inversion.VARIABLES, *maps.VARIABLES, *travel_times.VARIABLES)))
+_PLACED = (travel_times.DATA_VARIABLE, open_ust.DATA_VARIABLE)
+"""What comes with a file of element positions."""
+_READERS = (waveform_inversion, maps, travel_times, open_ust)
+_NAMES = tuple(dict.fromkeys(name for reader in _READERS for name in reader.VARIABLES))
 _KNOWN = (
-    "give a usct file, a WaveformInversionUST .mat file, travel times, a zea or UFF scan, stride's shots, a folder of "
-    "k-Wave's or of a list of traces, a stride or k-Wave model, or a sound-speed map"
+    "give a usct file, a WaveformInversionUST or open-UST .mat file, travel times, a zea or UFF scan, stride's shots, "
+    "a folder of k-Wave's or of a list of traces, a stride or k-Wave model, or a sound-speed map"
 )
 
 
@@ -60,10 +65,11 @@ def load(path: str | os.PathLike[str], positions: str | os.PathLike[str] | None 
     """Read a scan, travel times, a phantom, a result or a diagnosis; the contents decide, not the suffix.
 
     Args:
-        path: A native file, a WaveformInversionUST file (MATLAB 5 to 7.3), travel times, a zea or UFF scan, stride's
-            shots or model, a sound-speed map with its axes or spacing; or a folder of k-Wave's shots or of a list of
-            traces.
-        positions: For travel times and stride's shots, the file of the element positions where it is another one.
+        path: A native file, a WaveformInversionUST or open-UST file (MATLAB 5 to 7.3), travel times, a zea or UFF scan,
+            stride's shots or model, a sound-speed map with its axes or spacing; or a folder of k-Wave's shots or of a
+            list of traces.
+        positions: For travel times, open-UST recordings and stride's shots, the file of the element positions where it
+            is another one.
 
     Returns:
         The object; for scans from other programs `notes` lists what was converted and masked.
@@ -124,13 +130,15 @@ def read(path: Path, positions: Path | None = None) -> Contents:
         if not matlab.is_matlab_5(head):
             raise InputError(f"{path}: {_guess(head)}; {_KNOWN}.")
         variables = matlab.variables_5(path, _NAMES)
-        if travel_times.DATA_VARIABLE in variables:
-            return _read_travel_times(variables, path, positions, "MATLAB 5 to 7")
+        if any(name in variables for name in _PLACED):
+            return _read_placed(variables, path, positions, "MATLAB 5 to 7")
+        _refuse_buffers(matlab.listing_5(path, (open_ust.VERASONICS,)), path)
         return _read_variables(variables, path, "MATLAB 5 to 7")
     with hdf5.opened(path) as file:
-        if travel_times.DATA_VARIABLE in file:
+        if any(name in file for name in _PLACED):
             variables = matlab.variables_73(file, path, _NAMES)
-            return _read_travel_times(variables, path, positions, "MATLAB 7.3 (HDF5)")
+            return _read_placed(variables, path, positions, "MATLAB 7.3 (HDF5)")
+        _refuse_buffers(file, path)
         if stride_shots.holds_shots(file):
             return Contents(*stride_shots.read_stride_shots(file, path, positions), "stride shots (HDF5)")
         if trace_list.holds_trace_list(path.parent) and any(name in file for name in trace_list.DATA_NAMES):
@@ -149,15 +157,28 @@ def _read_folder(folder: Path) -> Contents:
     return Contents(*shots, "k-Wave shots (HDF5)")
 
 
-def _read_travel_times(
+def _read_placed(
     variables: dict[str, np.ndarray], path: Path, positions: Path | None, file_format: str
 ) -> Contents:
-    """Travel times, with the element positions of another file where one is named."""
+    """Travel times or a recording of the open-UST ring, with the element positions of another file if one is named."""
     elsewhere = None
     if positions is not None:
         elsewhere = travel_times.positions_of(_variables_of(positions), positions), positions
-    thing = travel_times.read_travel_times(variables, path, elsewhere)
-    return Contents(thing, (), f"ust-sart travel times, {file_format}")
+    if travel_times.DATA_VARIABLE in variables:
+        thing = travel_times.read_travel_times(variables, path, elsewhere)
+        return Contents(thing, (), f"ust-sart travel times, {file_format}")
+    sampling = matlab.number_in_struct(path, open_ust.SETTINGS, open_ust.SAMPLING)
+    found = open_ust.read_open_ust(variables, sampling, path, elsewhere)
+    return Contents(*found, f"open-UST, {file_format}")
+
+
+def _refuse_buffers(names: Container[str], path: Path) -> None:
+    """Refuse a Verasonics buffer: what a sample in it is, is not in the file."""
+    if open_ust.VERASONICS in names:
+        raise InputError(
+            f"{path}: {open_ust.VERASONICS} is a Verasonics buffer, whose order only its sequence tells; cut it into "
+            "full_dataset (time, receive, transmit) and store that with time in s and transducerPositionsXY in m."
+        )
 
 
 def _variables_of(path: Path) -> dict[str, np.ndarray]:

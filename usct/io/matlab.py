@@ -100,3 +100,24 @@ def variables_73(file: h5py.File, path: Path, names: Collection[str]) -> dict[st
         is_empty = bool(item.attrs.get("MATLAB_empty", 0))
         found[name] = np.empty([int(n) for n in values.ravel()]) if is_empty else values.T
     return found
+
+
+def number_in_struct(path: Path, struct: str, field: str) -> float | None:
+    """One number in a struct of a MATLAB file of any version; None where there is none.
+
+    Raises:
+        InputError: If the file is damaged.
+    """
+    if h5py.is_hdf5(path):
+        with hdf5.opened(path) as file:
+            item = file.get(f"{struct}/{field}")
+            value = hdf5.read(item, path) if isinstance(item, h5py.Dataset) else None
+    else:
+        try:
+            found = scipy.io.loadmat(path, variable_names=[struct]).get(struct)
+        except (*hdf5.READ_ERRORS, zlib.error) as error:
+            raise InputError(f"{path}: the MATLAB file is truncated or damaged; copy it again.") from error
+        has = found is not None and found.size == 1 and field in (found.dtype.names or ())
+        value = np.asarray(found.ravel()[0][field]) if has else None
+    is_number = value is not None and value.size == 1 and value.dtype.kind in "iuf"
+    return float(value.ravel()[0]) if value is not None and is_number else None
