@@ -29,7 +29,9 @@ from usct.diagnostics.sides import Options
 from usct.errors import InputError
 from usct.forward.parallel import single_threaded_blas
 from usct.inversion.discretization import Discretization
-from usct.inversion.skipping import Watch
+from usct.inversion.reciprocity import noise_power as reciprocity_noise
+from usct.inversion.skipping import Watch, n_solves
+from usct.listening import noise_power
 from usct.medium import Medium
 from usct.phantom import Phantom
 from usct.preflight import check_simulation, check_size, water_of
@@ -138,6 +140,8 @@ def reconstruct(
     inversion = build_inversion(acquisition, config, observed, water)
     if config.schedule.stop == "auto":
         inversion.enough = lambda point: nothing_left(point, inversion.grid)
+    watch = watch_of(acquisition, observed, inversion.discretization, water)
+    inversion.misses = watch.missed
     highest = 2 * math.pi * float(observed.frequencies.max()) / water
     warning = capacity_warning(inversion.parameterization, inversion.grid, highest, config.schedule.cutoff)
     notes |= {"warning": warning} if warning else {}
@@ -160,17 +164,31 @@ def reconstruct(
         result: Reconstruction = end.value
     except KeyboardInterrupt:
         result = inversion.cancelled()
-    result = _watched(result, Watch(acquisition, observed, inversion.discretization, water))
+    result = _watched(result, watch)
     facts = _provenance(config, water, time.perf_counter() - began) | notes
-    return replace(result, provenance=facts)
+    return replace(result, provenance=facts | dict(result.provenance))
+
+
+def watch_of(
+    acquisition: Acquisition, observed: Spectra, discretization: Discretization, water: float
+) -> Watch:
+    """What tells cycle skips, with the noise as recorded ahead of arrivals and as reciprocal pairs show it."""
+    found = [
+        noise_power(acquisition, observed.frequencies.tolist()),
+        reciprocity_noise(observed, acquisition.array),
+    ]
+    known = [noise for noise in found if noise is not None]
+    noise = torch.stack(known).amax(dim=0) if known else None
+    return Watch(acquisition, observed, discretization, water, noise)
 
 
 def _watched(result: Reconstruction, watch: Watch) -> Reconstruction:
     """The result with what the data say of cycle skips, if the run came to its end."""
     if result.status is not Status.FINISHED:
         return result
-    skips = watch.compare(result.start, result.medium)
-    return replace(result, skips=skips, message=f"{result.message} {skips.warning}".rstrip())
+    skips = watch.compare(result.start, result.medium, result.history)
+    message, solves = f"{result.message} {skips.warning}".rstrip(), str(n_solves(watch.observed))
+    return replace(result, skips=skips, message=message, provenance={"solves_for_cycle_skips": solves})
 
 
 def diagnose(

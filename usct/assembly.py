@@ -12,21 +12,12 @@ import torch
 from usct import io
 from usct.acquisition import Acquisition, Spectra, TransducerArray
 from usct.calibration.line_source import referenced_to_water
-from usct.choosing import choose_parameterization, kernel_of
+from usct.choosing import choose_parameterization, kernel_of, schedule_of
 from usct.config import RunConfig
 from usct.errors import InputError
 from usct.grid import Grid, resample
 from usct.inversion.discretization import Discretization
 from usct.inversion.loop import Inversion
-from usct.inversion.schedule import (
-    Kernel,
-    Schedule,
-    Stage,
-    continuation,
-    with_attenuation,
-    with_misfits,
-    within_budget,
-)
 from usct.inversion.state import State
 from usct.listening import clear_frequencies, loud_frequencies
 from usct.medium import Medium
@@ -166,7 +157,7 @@ def build_inversion(
         copy.deepcopy(parameterization),
     )
     kernel = kernel_of(config, image.points()[region], observed, array)
-    return Inversion(array, discretization, parameterization, _schedule(observed, config, kernel), image)
+    return Inversion(array, discretization, parameterization, schedule_of(observed, config, kernel), image)
 
 
 def _bone(acquisition: Acquisition, config: RunConfig, start: Medium) -> torch.Tensor:
@@ -252,37 +243,6 @@ def _surrounded(
     share = torch.sin(0.5 * torch.pi * depth.clamp(0, 1)).square()
     slowness = (1 - share) / water + share / start.sound_speed
     return replace(start, sound_speed=1.0 / slowness)
-
-
-def _schedule(observed: Spectra, config: RunConfig, kernel: Kernel | None) -> Schedule:
-    settings = config.schedule
-    template = Stage(
-        (1.0,),
-        optimizer=config.optimizer,
-        n_inner=settings.inner_iterations or (20 if config.optimizer == "adam" else 5),
-        cutoff=settings.cutoff,
-        learning_rate=config.parameterization.learning_rate,
-        kernel=kernel,
-    )
-    weights = None if config.misfit.source_weights == "auto" else config.misfit.source_weights
-    schedule = continuation(tuple(observed.frequencies.tolist()), settings.iterations, weights, template)
-    try:
-        schedule = with_misfits(schedule, config.misfit.name)
-    except ValueError as error:
-        raise InputError(f"misfit.name: {', '.join(config.misfit.name)} {error}") from None
-    if config.attenuation.invert:
-        if schedule[-1].is_band:
-            raise InputError(
-                f"misfit.name: {schedule[-1].misfit} does not show attenuation; let another follow it, such as "
-                "least-squares"
-            )
-        schedule = with_attenuation(schedule)
-    if settings.max_solves is None:
-        return schedule
-    try:
-        return within_budget(schedule, settings.max_solves)
-    except ValueError as error:
-        raise InputError(f"schedule.max_solves: {error}") from None
 
 
 def fingerprint(config: RunConfig, acquisition: Acquisition, observed: Spectra, water: float) -> str:

@@ -1,4 +1,4 @@
-"""From settings to the representation that they name, its features placed for the waves at hand."""
+"""From settings to the stages of a run and the representation that they name, placed for the waves at hand."""
 
 import math
 from functools import partial
@@ -9,7 +9,16 @@ from usct.acquisition import Spectra, TransducerArray
 from usct.config import RunConfig
 from usct.errors import InputError
 from usct.grid import Grid
-from usct.inversion.schedule import Kernel
+from usct.inversion.schedule import (
+    Kernel,
+    Schedule,
+    Stage,
+    continuation,
+    with_attenuation,
+    with_misfits,
+    within_budget,
+)
+from usct.inversion.skipping import n_solves
 from usct.inversion.tailoring import EDGE
 from usct.medium import Medium
 from usct.parameterization.base import Parameterization
@@ -162,3 +171,44 @@ def _filter(sharpness: float, reach: float, edge: float, cutoff: float) -> Radia
 def _some(points: torch.Tensor) -> torch.Tensor:
     """Points spread evenly over all of them."""
     return points[:: max(1, len(points) // N_POINTS)]
+
+
+def schedule_of(observed: Spectra, config: RunConfig, kernel: Kernel | None = None) -> Schedule:
+    """The stages that the settings describe.
+
+    Args:
+        observed: Data; the schedule follows their frequencies.
+        config: Settings.
+        kernel: What kernels that can be tailored are tailored to; None for the data.
+
+    Raises:
+        InputError: If misfits, attenuation or budget do not suit the frequencies.
+    """
+    settings = config.schedule
+    template = Stage(
+        (1.0,),
+        optimizer=config.optimizer,
+        n_inner=settings.inner_iterations or (20 if config.optimizer == "adam" else 5),
+        cutoff=settings.cutoff,
+        learning_rate=config.parameterization.learning_rate,
+        kernel=kernel,
+    )
+    weights = None if config.misfit.source_weights == "auto" else config.misfit.source_weights
+    schedule = continuation(tuple(observed.frequencies.tolist()), settings.iterations, weights, template)
+    try:
+        schedule = with_misfits(schedule, config.misfit.name)
+    except ValueError as error:
+        raise InputError(f"misfit.name: {', '.join(config.misfit.name)} {error}") from None
+    if config.attenuation.invert:
+        if schedule[-1].is_band:
+            raise InputError(
+                f"misfit.name: {schedule[-1].misfit} does not show attenuation; let another follow it, such as "
+                "least-squares"
+            )
+        schedule = with_attenuation(schedule)
+    if settings.max_solves is None:
+        return schedule
+    try:
+        return within_budget(schedule, settings.max_solves, n_solves(observed))
+    except ValueError as error:
+        raise InputError(f"schedule.max_solves: {error}") from None

@@ -9,12 +9,12 @@ import torch
 from usct import api
 from usct.acquisition import Acquisition
 from usct.assembly import prepare, start_model
+from usct.choosing import schedule_of
 from usct.config import RunConfig, load_config
 from usct.errors import InputError
 from usct.evaluation import Scores, evaluate
 from usct.evaluation.spots import find_spots
 from usct.evaluation.trials import Comparison, Mark, Outcome, Trial
-from usct.inversion.schedule import Stage, continuation, within_budget
 from usct.medium import Medium
 from usct.phantom import Phantom
 from usct.reconstruction import Iterate, Reconstruction, Record, Status
@@ -90,7 +90,9 @@ def compare(
     _check_truth(medium, scan)
     blind, common = replace(scan, truth=None), entries[0].config
     observed, water, _ = prepare(blind, common)
-    _check_budget(tuple(observed.frequencies.tolist()), common, budget)
+    schedule_of(
+        observed, common
+    )  # refuses a budget that is too small for all alike before any of them begins
     # Found once for all: the same start to the last bit, and no run spends time on a search.
     blind = replace(blind, start=start_model(blind, common, observed, water))
     yardstick = _Yardstick(medium, float(observed.frequencies.max()))
@@ -146,15 +148,6 @@ def _check_truth(truth: Medium, scan: Acquisition) -> None:
         raise InputError(
             "nothing in the truth differs from the water by more than 2 m/s; give another with --truth"
         )
-
-
-def _check_budget(frequencies: tuple[float, ...], config: RunConfig, budget: int) -> None:
-    """Refuse a budget that is too small for every run alike, before any of them begins."""
-    weights = None if config.misfit.source_weights == "auto" else config.misfit.source_weights
-    try:
-        within_budget(continuation(frequencies, config.schedule.iterations, weights, Stage((1.0,))), budget)
-    except ValueError as error:
-        raise InputError(str(error)) from None
 
 
 def _check_outcome(trials: Sequence[Trial]) -> None:

@@ -93,7 +93,10 @@ class ScheduleSettings(Section):
         None, ge=1, description="Updates per frequency; none: about six shared out."
     )
     max_solves: int | None = Field(
-        None, ge=2, description="Factorisations of the wave operator in all, instead of iterations."
+        None,
+        ge=2,
+        description="Factorisations of the wave operator in all, those of the look for cycle skips included, instead "
+        "of iterations.",
     )
     optimizer: Literal["auto", Optimizer] = Field(
         "auto", description="auto: Adam for networks, Gauss-Newton for the rest."

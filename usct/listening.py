@@ -1,5 +1,6 @@
 """Which frequencies of traces are worth inverting: told by the source's own spectrum, noise, and the sampling."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -44,7 +45,24 @@ def loud_frequencies(acquisition: Acquisition, wanted: Sequence[float]) -> list[
 
 
 def clearance(acquisition: Acquisition, frequencies: Sequence[float]) -> torch.Tensor | None:
-    """How far the waves that cross the array stand above noise, shape (freq,) [dB]; None where none is recorded alone.
+    """How far the waves that cross the array stand above noise, shape (freq,) [dB]; None where that is not known."""
+    found = _powers(acquisition, frequencies)
+    if found is None:
+        return None
+    whole, noise = found
+    return 10 * torch.log10((whole - noise).clamp(min=1e-3 * noise) / noise)
+
+
+def noise_power(acquisition: Acquisition, frequencies: Sequence[float]) -> torch.Tensor | None:
+    """Mean square of the noise in whole traces' spectra, shape (freq,) [Pa^2 s^2]; None where that is not known."""
+    found = _powers(acquisition, frequencies) if isinstance(acquisition.data, Traces) else None
+    return None if found is None else found[1]
+
+
+def _powers(
+    acquisition: Acquisition, frequencies: Sequence[float]
+) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Mean square of spectra of what crosses the array, and of the noise in them, shape (freq,) each [Pa^2 s^2].
 
     The noise is what traces hold in the last half of the time before anything can arrive, where crosstalk has faded.
     """
@@ -62,9 +80,8 @@ def clearance(acquisition: Acquisition, frequencies: Sequence[float]) -> torch.T
         for part in (values * (traces.times >= arrivals[usable][:, None]), values * quiet)
     )
     length = (traces.times >= arrivals[usable][:, None]).sum(dim=1) / count
-    noise = (before * length).median(dim=1).values.clamp(min=1e-300) / torch.log(torch.tensor(2.0)).double()
-    signal = (whole.mean(dim=1) - noise).clamp(min=1e-3 * noise)
-    return 10 * torch.log10(signal / noise)
+    noise = (before * length).median(dim=1).values.clamp(min=1e-300) / math.log(2.0)
+    return whole.mean(dim=1), noise
 
 
 def clear_frequencies(acquisition: Acquisition, frequencies: Sequence[float]) -> list[float]:

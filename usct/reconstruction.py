@@ -37,6 +37,8 @@ class Record:
         solver_residual: Relative residual of the wave equation over the whole grid [1].
         n_solves: Factorisations of the wave operator so far.
         seconds: Wall time since the start of the run [s].
+        skipped: Of a stage's last update, share of the pairs of elements whose waves the stage's image misses by more
+            than half a period of the stage's frequency; None where that cannot be told [1].
     """
 
     stage: str
@@ -47,6 +49,7 @@ class Record:
     solver_residual: float
     n_solves: int
     seconds: float
+    skipped: float | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Iterate:
         fraction: Share of the schedule's estimated work that is done, 0 to 1.
         arrays: The state of the run as arrays, for a checkpoint.
         texts: The rest of the state.
+        history: One record for each update so far.
     """
 
     record: Record
@@ -66,6 +70,7 @@ class Iterate:
     fraction: float
     arrays: Mapping[str, torch.Tensor] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
+    history: tuple[Record, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,8 @@ class CycleSkips:
         start_arrivals: The same by picked first arrivals.
         end_waves: For the image, by beats.
         end_arrivals: For the image, by first arrivals.
+        stage_waves: For the image that the worst stage left, by periods of that stage's own lowest frequency.
+        stage: Name of that stage.
     """
 
     frequency: float
@@ -117,16 +124,18 @@ class CycleSkips:
     start_arrivals: float = math.nan
     end_waves: float = math.nan
     end_arrivals: float = math.nan
+    stage_waves: float = math.nan
+    stage: str = ""
 
     @property
     def suspected(self) -> bool:
-        """Whether the image seems to have matched waves to the wrong cycle."""
-        return max(self.end_waves, self.end_arrivals, key=_known) > MOST_SKIPPED
+        """Whether the image seems to have matched waves to the wrong cycle, at the end or on the way."""
+        return max(self.end_waves, self.end_arrivals, self.stage_waves, key=_known) > MOST_SKIPPED
 
     @property
     def known(self) -> bool:
         """Whether anything could be told of the image."""
-        return not (math.isnan(self.end_waves) and math.isnan(self.end_arrivals))
+        return not all(math.isnan(v) for v in (self.end_waves, self.end_arrivals, self.stage_waves))
 
     @property
     def warning(self) -> str:
@@ -135,16 +144,34 @@ class CycleSkips:
 
     def sentence(self) -> str:
         """What was found, and if waves seem to be skipped, what to do."""
-        ends = [(self.start_waves, self.start_arrivals), (self.end_waves, self.end_arrivals)]
-        start, end = (max(pair, key=_known) for pair in ends)
-        if math.isnan(end):
-            return "not known: it takes two neighbouring frequencies, or traces"
+        if not self.known:
+            return "not known: it takes two neighbouring frequencies well above the noise, or traces"
+        found = [text for text in (self._at_the_end(), self._on_the_way()) if text]
+        return f"suspected: {'; '.join(found)}; {SKIP_REMEDY}" if self.suspected else f"none seen: {found[0]}"
+
+    @property
+    def _end(self) -> float:
+        return max(self.end_waves, self.end_arrivals, key=_known)
+
+    def _at_the_end(self) -> str:
+        """What was found at the end, and before it; nothing where that is not known."""
+        if math.isnan(self._end):
+            return ""
+        start = max(self.start_waves, self.start_arrivals, key=_known)
         before = "" if math.isnan(start) else f" ({100 * start:.1f} % at the start)"
-        found = (
-            f"{100 * end:.1f} % of the pairs of elements are off by more than half a period at "
+        return (
+            f"{100 * self._end:.1f} % of the pairs of elements are off by more than half a period at "
             f"{self.frequency / 1e3:g} kHz{before}"
         )
-        return f"suspected: {found}; {SKIP_REMEDY}" if self.suspected else f"none seen: {found}"
+
+    def _on_the_way(self) -> str:
+        """What the worst stage left; nothing where that is not known, or where it was harmless and the end is known."""
+        if math.isnan(self.stage_waves) or (self.stage_waves <= MOST_SKIPPED and not math.isnan(self._end)):
+            return ""
+        return (
+            f"after the stage of {self.stage}, {100 * self.stage_waves:.1f} % of the pairs of elements were off by "
+            "more than half a period of its lowest frequency"
+        )
 
 
 SKIP_REMEDY = (

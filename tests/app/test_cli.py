@@ -1,5 +1,6 @@
 """The verbs, run as a user runs them: exit codes, one-line errors, files left behind."""
 
+import dataclasses
 import json
 import types
 from pathlib import Path
@@ -367,6 +368,24 @@ def test_narrator_draws_a_bar_on_a_terminal():
     assert "objective 0.0123" in text
     assert "25%" in text
     assert "left" in text
+
+
+def test_narrator_tells_what_a_stage_left_when_the_next_begins():
+    from io import StringIO
+
+    from rich.console import Console
+
+    from usct.cli.progress import Narrator
+
+    stream, image = StringIO(), Medium.homogeneous(GRID, 1480.0)
+    first = Record("200 kHz", 2e5, 1, 0.5, 1.0, 1e-12, 2, 1.0)
+    history = (dataclasses.replace(first, skipped=0.123), Record("300 kHz", 3e5, 2, 0.4, 1.0, 1e-12, 4, 2.0))
+    with Narrator(console=Console(file=stream, width=200)) as narrator:
+        narrator.iterate(Iterate(first, image, 0.5, history=(first,)))
+        narrator.iterate(Iterate(history[1], image, 1.0, history=history))
+    told = stream.getvalue().splitlines()
+    assert "12.3 % of pairs skip cycles" in told[0]
+    assert "skip" not in told[1]
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(42.4, "42 s"), (185, "3 min 05 s"), (3725, "1 h 02 min")])

@@ -26,6 +26,7 @@ from usct import api, io, phantom, signals
 from usct.acquisition import Acquisition, Spectra, TransducerArray
 from usct.config import load_config
 from usct.evaluation import evaluate
+from usct.inversion.skipping import n_solves
 from usct.reconstruction import Iterate
 
 FOLDER = Path("build") / "representations"
@@ -88,7 +89,9 @@ def run(seed: int, condition: Condition, name: str, budget: int) -> dict[str, ob
     scan = degraded(scan_of(seed), condition, seed)
     assert scan.truth is not None
     representation, _, optimizer = name.partition(":")
-    settings = [f"parameterization.name={representation}", f"schedule.max_solves={budget}"]
+    assert isinstance(scan.data, Spectra)
+    allowed = budget + n_solves(scan.data)
+    settings = [f"parameterization.name={representation}", f"schedule.max_solves={allowed}"]
     settings += [f"start.sound_speed={condition.start}"] + (
         [f"schedule.optimizer={optimizer}"] if optimizer else []
     )
@@ -143,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--representations", nargs="+", default=list(REPRESENTATIONS), metavar="NAME[:OPTIMIZER]"
     )
-    parser.add_argument("--budget", type=int, default=12, help="factorisations for each run")
+    parser.add_argument("--budget", type=int, default=12, help="factorisations for updates")
     parser.add_argument("--table", action="store_true", help="print what is there and run nothing")
     options = parser.parse_args(arguments)
     path = FOLDER / "results.json"

@@ -1,17 +1,20 @@
 """The loop: it improves the image, goes on exactly where it stopped, and never keeps a bad value."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
 
+from tests.helpers import relative_error
 from tests.inversion.conftest import FREQUENCIES, IMAGE, WATER, error, inversion
 from usct import api
 from usct.forward.helmholtz import ResonanceError
 from usct.inversion import loop
+from usct.inversion.loop import Inversion
 from usct.inversion.objective import Objective
 from usct.inversion.schedule import Stage, continuation, within_budget
-from usct.inversion.state import State
+from usct.inversion.state import Predicted, State
 from usct.medium import Medium
 from usct.misfit.selection import select
 from usct.phantom import Phantom
@@ -50,17 +53,40 @@ def test_iterates_tell_how_far_the_run_is(scan, observed):
 def test_a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one(scan, observed, optimizer, n_done):
     # Expected speeds narrower than the image's, so that the forward models depend on where a stage began.
     stages, expected = schedule(optimizer), (1495.0, 1505.0)
-    whole = inversion(scan.array, stages, expected).run(observed)
-    iterates = inversion(scan.array, stages, expected).iterate(observed)
+
+    def fresh() -> Inversion:
+        made = inversion(scan.array, stages, expected)
+        made.misses = lambda predicted: float(predicted.values.abs().mean()) * len(predicted.frequencies)
+        return made
+
+    whole = fresh().run(observed)
+    iterates = fresh().iterate(observed)
     for _ in range(n_done):
         last = next(iterates)
     iterates.close()
     state = State.from_arrays(last.arrays, last.texts)
-    resumed = inversion(scan.array, stages, expected).run(observed, state)
+    resumed = fresh().run(observed, state)
     assert torch.equal(resumed.medium.sound_speed, whole.medium.sound_speed)
     assert [r.objective for r in resumed.history] == [r.objective for r in whole.history]
     assert [r.n_solves for r in resumed.history] == [r.n_solves for r in whole.history]
+    assert [r.skipped for r in resumed.history] == [r.skipped for r in whole.history]
     assert resumed.status is whole.status is Status.FINISHED
+
+
+def test_what_a_stage_left_is_told_from_its_image_alone(scan, observed):
+    """The end of a stage and the opening of the next are one image's, whatever receives' weights were fitted."""
+    asked: list[Predicted] = []
+    made = inversion(scan.array, schedule(n_iterations=1))
+    made.misses = lambda predicted: asked.append(predicted) or math.nan
+    images = [iterate.medium for iterate in made.iterate(observed)]
+    assert [predicted.frequencies.tolist() for predicted in asked] == [list(FREQUENCIES), [FREQUENCIES[1]]]
+    for predicted, image in zip(asked, images, strict=True):
+        for frequency, values in zip(predicted.frequencies, predicted.values, strict=True):
+            speeds = float(made.start.sound_speed.min()), float(made.start.sound_speed.max())
+            model = made.discretization.model(scan.array, speeds, float(frequency), 0.0)
+            expected = model(image.resampled(model.grid), frequency[None])[0]
+            assert relative_error(values, expected) < 0.02, "grids differ, the phase must not"
+    assert all(record.skipped is None for record in made.run(observed).history)
 
 
 def test_resuming_a_run_that_is_complete_changes_nothing(scan, observed):

@@ -16,9 +16,9 @@ from usct.assembly import build_inversion, prepare
 from usct.config import load_config
 from usct.grid import Grid
 from usct.inversion.skipping import (
+    Watch,
     lowest,
     missed_by_arrivals,
-    missed_by_waves,
     share_of_misses,
     some_picks,
     wave_delays,
@@ -59,12 +59,16 @@ def test_frequencies_are_far_enough_apart_for_noise():
     assert lowest(Spectra.of(values[:3], dense[:3])).frequencies.tolist() == [300e3, 320e3]
 
 
-def missed(scan: Acquisition, image: Medium, *settings: str) -> float:
-    """Share of misses that the guard sees, as a run would."""
+def watch_over(scan: Acquisition, *settings: str) -> Watch:
+    """The guard as a run has it."""
     scan, config = dataclasses.replace(scan, truth=None), load_config("head", None, list(settings))
     observed, water, _ = prepare(scan, config)
-    discretization = build_inversion(scan, config, observed, water).discretization
-    return missed_by_waves(image, scan.array, observed, discretization)
+    return api.watch_of(scan, observed, build_inversion(scan, config, observed, water).discretization, water)
+
+
+def missed(scan: Acquisition, image: Medium, *settings: str) -> float:
+    """Share of misses that the guard sees, as a run would."""
+    return watch_over(scan, *settings).missed_by(image)
 
 
 @pytest.mark.parametrize("every", [1, 8])
@@ -80,23 +84,58 @@ def test_noise_and_few_transmits_raise_no_alarm(every):
     assert missed(scan, Medium.homogeneous(grid, 1500.0), *settings) > 5 * MOST_SKIPPED
 
 
-def test_a_head_behind_its_true_skull_raises_no_alarm():
-    """30 dB against the rms of all pairs, of which the skull leaves those behind it far less."""
+@pytest.mark.parametrize(
+    ("band", "snr_db"),
+    [((0.33, 0.335, 0.34), 40), ((0.33, 0.34, 0.35), 30), ((0.33, 0.36, 0.39), 20)],
+)
+def test_frequencies_within_a_few_per_cent_raise_no_alarm(band, snr_db):
+    """Noise is told from reciprocal pairs; blind to it, the right image would be told in two of the three."""
+    disc, grid = fast_disc(180.0), Grid.covering(45e-3, 0.7e-3)
+    scan = api.simulate(disc, TransducerArray.ring(48, 40e-3), [1e6 * f for f in band], snr_db=snr_db, seed=2)
+    watch = watch_over(
+        scan, f"schedule.frequencies_mhz={list(band)}", "bounds.sound_speed=[1400,1720]", "start.disc=false"
+    )
+    assert watch.missed_by(disc.medium.resampled(grid)) < 0.5 * MOST_SKIPPED
+    assert watch.missed_by(Medium.homogeneous(grid, 1500.0)) > 5 * MOST_SKIPPED
+
+
+def test_what_noise_hides_is_not_known():
+    scan = api.simulate(fast_disc(180.0), TransducerArray.ring(48, 40e-3), (330e3, 335e3), snr_db=20, seed=2)
+    watch = watch_over(scan, "schedule.frequencies_mhz=[0.33,0.335]", "start.disc=false")
+    assert math.isnan(watch.missed_by(Medium.homogeneous(Grid.covering(45e-3, 0.7e-3), 1500.0)))
+
+
+@pytest.mark.parametrize("snr_db", [30, 20])
+def test_a_head_behind_its_true_skull_raises_no_alarm(snr_db):
+    """Against the rms of all pairs, of which the skull leaves those behind it far less."""
     head = phantom.make("head_haemorrhage", seed=1, spacing=1e-3)
     band = [50e3, 54e3, 58e3, 65e3, 75e3]
-    scan = api.simulate(head, TransducerArray.ring(64, 0.11), band, snr_db=30)
+    scan = api.simulate(head, TransducerArray.ring(64, 0.11), band, snr_db=snr_db)
     scan = dataclasses.replace(scan, start=start_of(head, "true", 1))
     settings = "schedule.frequencies_mhz=[0.05,0.054,0.058,0.065,0.075]", "bounds.sound_speed=[1350,3600]"
-    settings += ("grid.image_spacing_mm=1.2",)
+    watch = watch_over(scan, *settings, "grid.image_spacing_mm=1.2")
     right = Medium(head.medium.grid, head.medium.sound_speed)
-    assert missed(scan, right, *settings) < 0.5 * MOST_SKIPPED
-    assert missed(scan, Medium.homogeneous(right.grid, 1500.0), *settings) > 2 * MOST_SKIPPED
+    assert watch.missed_by(right) < 0.6 * MOST_SKIPPED
+    assert watch.missed_by(Medium.homogeneous(right.grid, 1500.0)) > 2 * MOST_SKIPPED
 
 
 def test_shares_count_what_is_known():
     delays = torch.tensor([1e-6] * 60 + [3e-6] * 20 + [math.nan] * 40)
     assert share_of_misses(delays, 200e3) == pytest.approx(0.25)
     assert math.isnan(share_of_misses(delays[:40], 200e3))
+
+
+def test_what_noise_feigns_does_not_count():
+    """Half a period is 2.5 us; of delays with a deviation of 1.2 us noise takes 3.7 % beyond it."""
+    noise = 1.2e-6 * random_like((4000,), 5, False)
+    spread = torch.full_like(noise, 1.2e-6)
+    assert share_of_misses(noise, 200e3) == pytest.approx(0.037, abs=0.006)
+    assert share_of_misses(noise, 200e3, spread) < 0.005
+    late = torch.where(torch.arange(4000) % 5 == 0, noise + 6e-6, noise)
+    assert share_of_misses(late, 200e3, spread) == pytest.approx(0.2, abs=0.01)
+    assert math.isnan(share_of_misses(noise, 200e3, 1.1 * spread))
+    loud = torch.where(torch.arange(4000) % 5 < 2, 9 * spread, spread)
+    assert share_of_misses(late, 200e3, loud) == pytest.approx(0.0, abs=0.005), "the louder ones are left out"
 
 
 @pytest.mark.parametrize(
@@ -110,6 +149,21 @@ def test_shares_count_what_is_known():
         (CycleSkips(2e5, 0.4, 0.1, 0.001, 0.05), True, "suspected: 5.0 % .* start from lower frequencies"),
         (CycleSkips(2e5, math.nan, math.nan, 0.2, math.nan), True, "suspected: 20.0 %"),
         (CycleSkips(2e5), False, "not known"),
+        (
+            CycleSkips(2e5, 0.4, math.nan, 0.001, math.nan, 0.07, "400 kHz"),
+            True,
+            "suspected: 0.1 % .*; after the stage of 400 kHz, 7.0 % .* half a period of its lowest .* start from lower",
+        ),
+        (
+            CycleSkips(2e5, 0.4, math.nan, 0.001, math.nan, 0.01, "400 kHz"),
+            False,
+            "none seen: 0.1 % .* start.$",
+        ),
+        (
+            CycleSkips(2e5, stage_waves=0.01, stage="400 kHz"),
+            False,
+            "none seen: after the stage of 400 kHz, 1.0 %",
+        ),
     ],
 )
 def test_what_is_said(skips, suspected, words):
@@ -154,6 +208,13 @@ def test_a_wrong_image_is_flagged_everywhere(files, name, capsys):
     middle = result.medium.sound_speed[result.medium.grid.disc(12e-3)].mean()
     assert (abs(float(middle) - (1680 if is_bad else 1560)) > 30) is is_bad, "what the guard is to tell"
     assert result.skips.suspected is is_bad
+    told = [record.skipped for record in result.history]
+    ends = [n for n, r in enumerate(result.history[1:]) if r.stage != result.history[n].stage]
+    assert [n for n, share in enumerate(told) if share is not None] == ends, (
+        "the last stage has no next to tell"
+    )
+    assert [told[n] > MOST_SKIPPED for n in ends] == [is_bad] * 2
+    assert result.skips.stage_waves == max(told[n] for n in ends)
     assert code == (1 if is_bad else 0)
     assert ("suspected" in said) is is_bad
     assert ("--misfit envelope" in result.message) is is_bad

@@ -75,7 +75,7 @@ def phantom(medium: Medium) -> Phantom:
 @pytest.fixture
 def result(medium: Medium) -> Reconstruction:
     history = (
-        Record("low", 2e5, 1, 0.5, 12.0, 1e-13, 1, 0.25),
+        Record("low", 2e5, 1, 0.5, 12.0, 1e-13, 1, 0.25, 0.03),
         Record("high", 3e5, 2, 0.1 / 3, 3.0, 2e-13, 2, 0.75),
     )
     start = Medium.homogeneous(medium.grid, 1500.0)

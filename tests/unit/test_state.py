@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from tests.helpers import random_like
-from usct.inversion.state import State
+from usct.inversion.state import Predicted, State
 from usct.io.arrays import load_arrays, save_arrays
 from usct.reconstruction import Record
 
 HISTORY = (
     Record("60 kHz", 6e4, 1, 0.1 + 0.2, 12.5, 1e-13, 2, 0.25),
-    Record("60 kHz + 90 kHz", 9e4, 2, 1 / 3, 2.5, 3e-13, 5, 1.75),
+    Record("60 kHz + 90 kHz", 9e4, 2, 1 / 3, 2.5, 3e-13, 5, 1.75, 0.1 + 0.2),
 )
 
 
@@ -29,6 +29,9 @@ def state(**changes: object) -> State:
         "done": True,
         "opening": (1480.0 + 1e-9, 1 / 3),
         "unfitted": random_like((9,), 3, False),
+        "left": Predicted(
+            torch.tensor([9e4], dtype=torch.float64), random_like((1, 2, 3), 4, True).to(torch.complex64)
+        ),
     }
     return State(**(words | changes))
 
@@ -42,6 +45,12 @@ def assert_same(found: State, expected: State) -> None:
         for key, values in wanted.items():
             assert arrays[key].dtype == values.dtype, key
             assert torch.equal(arrays[key], values), key
+    assert (found.left is None) == (expected.left is None)
+    if found.left is not None:
+        for name in ("frequencies", "values"):
+            kept, wanted = getattr(found.left, name), getattr(expected.left, name)
+            assert kept.dtype == wanted.dtype
+            assert torch.equal(kept, wanted)
     if expected.unfitted is None:
         assert found.unfitted is None
     else:
@@ -52,7 +61,7 @@ def assert_same(found: State, expected: State) -> None:
     "changes",
     [
         {},
-        {"opening": None, "unfitted": None},
+        {"opening": None, "unfitted": None, "left": None},
         {"history": (), "memory": {}, "stage": 0, "iteration": 0, "done": False, "opening": None},
     ],
     ids=["within a stage", "between stages", "before the first update"],

@@ -86,7 +86,9 @@ class Narrator:
             )
             self._update(text, iterate.fraction)
         elif self._last is not None and self._last.record.stage != record.stage:
-            self._tell_stage(self._last)
+            # Only the next stage's waves tell what the one before it left.
+            told = iterate.history[-2].skipped if len(iterate.history) > 1 else None
+            self._tell_stage(self._last, told)
         self._last = iterate
 
     def _update(self, text: str, fraction: float) -> None:
@@ -96,13 +98,14 @@ class Narrator:
         left = f"about {self._remaining(fraction)} left" if 0 < fraction < 1 else ""
         self._bar.update(self._bar.task_ids[0], description=text, completed=fraction, left=left)
 
-    def _tell_stage(self, iterate: "Iterate") -> None:
+    def _tell_stage(self, iterate: "Iterate", skipped: float | None = None) -> None:
         """Print one line about a stage that has ended."""
         record = iterate.record
+        skips = f", {100 * skipped:.1f} % of pairs skip cycles" if skipped is not None else ""
         left = f", about {self._remaining(iterate.fraction)} left" if 0 < iterate.fraction < 1 else ""
         self._console.print(
             f"usct: {record.stage}, {record.frequency / KILOHERTZ:.0f} kHz: objective {record.objective:.4g} "
-            f"at iteration {record.iteration}, {duration(time.monotonic() - self._began)} elapsed{left}",
+            f"at iteration {record.iteration}{skips}, {duration(time.monotonic() - self._began)} elapsed{left}",
             markup=False,
         )
 

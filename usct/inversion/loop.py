@@ -15,7 +15,7 @@ from usct.inversion.discretization import Discretization
 from usct.inversion.objective import Objective, Point
 from usct.inversion.optimizers import Optimizer, optimizer_for
 from usct.inversion.schedule import Kernel, Schedule, Stage
-from usct.inversion.state import State
+from usct.inversion.state import Predicted, State
 from usct.inversion.tailoring import expected_envelope, measure
 from usct.medium import Medium
 from usct.misfit.catalogue import misfit_of
@@ -47,6 +47,9 @@ class Inversion:
 
     Attributes:
         enough: Tells at a point that a stage's data have nothing left to teach; None to go through all iterations.
+        misses: Tells from an image's predictions the share of pairs that it misses by more than half a period of their
+            lowest frequency, NaN where that cannot be told; None for not asking. Stages hand over to each other what is
+            needed, so that it costs no solution of the wave equation.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Inversion:
         self.schedule = schedule
         self.grid = grid
         self.enough: Callable[[Point], bool] | None = None
+        self.misses: Callable[[Predicted], float] | None = None
         self.start = self._medium()
         self._region = parameterization.free_cells(grid)
         self._unfitted: torch.Tensor | None = None
@@ -105,7 +109,22 @@ class Inversion:
             state = replace(
                 state, stage=state.stage + 1, iteration=0, memory={}, done=False, opening=None, unfitted=None
             )
+        self._last = self._told(state, None)
         return self._finish(Status.FINISHED)
+
+    def _told(self, state: State, opening: Predicted | None) -> State:
+        """The state with what can be told of the image that the stage before left.
+
+        Where that stage had one frequency, the opening of the next one, by the same image, tells the rest.
+        """
+        left = state.left
+        if left is None or self.misses is None:
+            return state
+        if len(left.frequencies) == 1 and opening is not None:
+            left = left.beside(opening)
+        share = self.misses(left)
+        told = replace(state.history[-1], skipped=None if math.isnan(share) else share)
+        return replace(state, history=(*state.history[:-1], told), left=None)
 
     def _stage(self, observed: Spectra, state: State, clock: float) -> Generator[State, None, None]:
         """Updates of one stage, from the state on."""
@@ -122,6 +141,7 @@ class Inversion:
         point = objective.at(self.parameterization.vector())
         if not _is_finite(point):
             raise NotFiniteError(f"It was met at the start of {stage.name}, before any update there.")
+        state = self._told(state, Predicted.of(stage.frequencies, point.residuals))
         if stage.max_solves is not None:
             objective.max_solves = stage.max_solves + opened_with - solved_before
         for iteration in range(state.iteration, stage.n_iterations):
@@ -153,6 +173,7 @@ class Inversion:
                 done,
                 speeds,
                 self._unfitted,
+                Predicted.of(stage.frequencies, point.residuals) if done else None,
             )
             yield state
             if done:
@@ -234,7 +255,7 @@ class Inversion:
         done += stage.work * (stage.n_iterations if state.done else state.iteration)
         total = sum(s.work * s.n_iterations for s in self.schedule)
         arrays, texts = state.arrays()
-        return Iterate(state.history[-1], self._medium(), done / total, arrays, texts)
+        return Iterate(state.history[-1], self._medium(), done / total, arrays, texts, state.history)
 
     def cancelled(self) -> Reconstruction:
         """What stands after the last complete update of a run that was broken off."""

@@ -121,20 +121,26 @@ class Stage:
 Schedule = tuple[Stage, ...]
 
 
-def within_budget(schedule: Schedule, max_solves: int) -> Schedule:
+def within_budget(schedule: Schedule, max_solves: int, reserved: int = 0) -> Schedule:
     """The same stages with a budget of factorisations shared out evenly, the first stages getting the rest.
 
     Each stage spends one factorisation per frequency on its first point, and each update as many again.
+
+    Args:
+        schedule: Stages.
+        max_solves: The budget.
+        reserved: What is spent of it beside the stages.
 
     Raises:
         ValueError: If a stage could not make a single update.
     """
     n_frequencies = sum(len(stage.frequencies) for stage in schedule)
-    each, rest = divmod(max_solves, n_frequencies)
+    each, rest = divmod(max_solves - reserved, n_frequencies)
     if each < 2:
+        also = f" and {reserved} to look for cycle skips" if reserved else ""
         raise ValueError(
-            f"a budget of {max_solves} factorisations is too small for {len(schedule)} stages; give at least "
-            f"{2 * n_frequencies}, or fewer frequencies"
+            f"a budget of {max_solves} factorisations is too small for {len(schedule)} stages of {n_frequencies} "
+            f"frequencies in all{also}; give at least {2 * n_frequencies + reserved}, or fewer frequencies"
         )
     stages = []
     for stage in schedule:

@@ -7,16 +7,18 @@ a period of that. First arrivals, where there are traces, tell the same without 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from usct.acquisition import Acquisition, Spectra, Traces, TransducerArray
+from usct.acquisition import Acquisition, Spectra, Traces
 from usct.inversion.discretization import Discretization
+from usct.inversion.state import Predicted
 from usct.medium import Medium
 from usct.misfit.band import beats
-from usct.reconstruction import CycleSkips
+from usct.reconstruction import CycleSkips, Record
 from usct.starting.travel_time import rays
 from usct.starting.travel_time.picking import pick
 from usct.travel_times import TravelTimes
@@ -30,6 +32,10 @@ N_ENDS = 48
 """Transmits, and receives, whose arrivals are picked, at most."""
 LEAST_PAIRS = 50
 """Fewer pairs tell nothing."""
+CLEAR = 2.0
+"""Noise may turn a pair's delay by half a period over this, in standard deviations, for it to be asked."""
+LEAST_HEARD = 0.5
+"""If noise leaves a smaller share of the pairs, those that it leaves do not speak for the rest."""
 
 
 @dataclass(frozen=True)
@@ -41,23 +47,69 @@ class Watch:
         observed: What takes part of them.
         discretization: How waves are computed.
         water: Sound speed of the water [m/s].
+        noise: Mean square of the noise at every frequency observed, shape (freq,), or None where it is not known.
     """
 
     scan: Acquisition
     observed: Spectra
     discretization: Discretization
     water: float
+    noise: torch.Tensor | None = None
 
-    def compare(self, start: Medium, image: Medium) -> CycleSkips:
-        """Look at the start model and at the image."""
+    def compare(self, start: Medium, image: Medium, history: Sequence[Record]) -> CycleSkips:
+        """Look at the start model, at the image, and at what was told on the way between them."""
         frequency, picks = float(self.observed.frequencies.min()), some_picks(self.scan)
-        shares = []
-        for medium in (start, image):
-            shares.append(missed_by_waves(medium, self.scan.array, self.observed, self.discretization))
-            shares.append(
-                math.nan if picks is None else missed_by_arrivals(medium, picks, self.water, frequency)
-            )
-        return CycleSkips(frequency, *shares)
+        waves = [self.missed_by(medium) for medium in (start, image)]
+        arrivals = [
+            math.nan if picks is None else missed_by_arrivals(medium, picks, self.water, frequency)
+            for medium in (start, image)
+        ]
+        told = [(record.skipped, record.stage) for record in history if record.skipped is not None]
+        worst, stage = max(told, default=(math.nan, ""))
+        return CycleSkips(frequency, waves[0], arrivals[0], waves[1], arrivals[1], worst, stage)
+
+    def missed_by(self, medium: Medium) -> float:
+        """Share of pairs whose waves an image is off by more than half a period of the lowest frequency.
+
+        It costs one solution of the wave equation for each of two or three low frequencies, see `n_solves`.
+
+        Returns:
+            The share; NaN for a single frequency, or where frequencies are too far apart or too close for the noise.
+        """
+        some = lowest(self.observed)
+        if some is None:
+            return math.nan
+        direct = replace(self.discretization, engine="helmholtz")
+        speeds = float(medium.sound_speed.min()), float(medium.sound_speed.max())
+        rows = []
+        for frequency in some.frequencies:
+            model = direct.model(self.scan.array, speeds, float(frequency), some.damping)
+            rows.append(model(medium.resampled(model.grid), frequency[None])[0].cpu())
+        return self.missed(Predicted(some.frequencies, torch.stack(rows)))
+
+    def missed(self, predicted: Predicted) -> float:
+        """The same from what an image predicts, by periods of the lowest frequency of that; no equation is solved."""
+        some = lowest(self.observed.at(predicted.frequencies))
+        if some is None:
+            return math.nan
+        values = predicted.values[_nearest(predicted.frequencies, some.frequencies)]
+        noise = (
+            None if self.noise is None else self.noise[_nearest(self.observed.frequencies, some.frequencies)]
+        )
+        delays = wave_delays(values.to(torch.complex128), some)
+        spread = None if noise is None else spread_by_noise(some, noise)
+        return share_of_misses(delays, float(some.frequencies[0]), spread)
+
+
+def _nearest(have: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Where frequencies stand among others, shape of the wanted."""
+    return (have - wanted[:, None]).abs().argmin(dim=1)
+
+
+def n_solves(observed: Spectra) -> int:
+    """Solutions of the wave equation that looking at a start model and an image costs."""
+    some = lowest(observed)
+    return 0 if some is None else 2 * len(some.frequencies)
 
 
 def lowest(observed: Spectra) -> Spectra | None:
@@ -86,49 +138,55 @@ def wave_delays(predicted: torch.Tensor, observed: Spectra) -> torch.Tensor:
     usable = (observed.weights > 0).all(dim=0)
     ratio = torch.where(usable, observed.values * predicted.conj(), 0)
     beat, total = beats(ratio), torch.zeros(usable.shape, dtype=torch.float64)
-    weight = torch.zeros_like(total)
-    for one, step in zip(beat, observed.frequencies.diff().tolist(), strict=True):
+    for one, turn in zip(beat, _turns(observed.frequencies).tolist(), strict=True):
         own = one.sum(dim=1, keepdim=True)
-        # Wider steps tell delays better, in proportion.
-        total -= step * (one * own.conj()).angle() / (2 * math.pi)
-        weight += step * step
+        total += turn * (one * own.conj()).angle()
     strength = beat.abs().mean(dim=0)
     heard = usable & (strength > FAINTEST * strength[usable].median()) if usable.any() else usable
-    return torch.where(heard, total / weight, math.nan)
+    return torch.where(heard, total, math.nan)
 
 
-def share_of_misses(delays: torch.Tensor, frequency: float) -> float:
-    """Share of pairs with a delay beyond half a period of a frequency [Hz]; NaN if fewer than fifty have one."""
-    known = delays[delays.isfinite()].abs()
-    return float((known > 0.5 / frequency).double().mean()) if len(known) >= LEAST_PAIRS else math.nan
+def _turns(frequencies: torch.Tensor) -> torch.Tensor:
+    """Delay for each radian of every beat's phase, shape (freq - 1,) [s]; wider steps tell it better, in proportion."""
+    steps = frequencies.diff()
+    return -steps / (2 * math.pi * steps.square().sum())
 
 
-def missed_by_waves(
-    medium: Medium, array: TransducerArray, observed: Spectra, discretization: Discretization
-) -> float:
-    """Share of pairs whose waves an image is off by more than half a period of the lowest frequency.
-
-    It costs one solution of the wave equation for each of two or three low frequencies.
+def spread_by_noise(observed: Spectra, noise: torch.Tensor) -> torch.Tensor:
+    """Standard deviation of `wave_delays` by noise, shape (tx, rx) [s].
 
     Args:
-        medium: The image.
-        array: Elements.
-        observed: All data that take part.
-        discretization: How waves are computed; the direct solver does it.
+        observed: At rising frequencies.
+        noise: Mean square of their noise, shape (freq,).
+    """
+    turns = _turns(observed.frequencies)
+    none = turns.new_zeros(1)
+    share = torch.cat([none, turns]) - torch.cat([turns, none])
+    # Half of the noise turns the phase, the other half changes the amplitude.
+    phase = 0.5 * noise[:, None, None] / observed.values.abs().square().clamp(min=1e-300)
+    return (share.square()[:, None, None] * phase).sum(dim=0).sqrt()
+
+
+def share_of_misses(delays: torch.Tensor, frequency: float, spread: torch.Tensor | None = None) -> float:
+    """Share of pairs with a delay beyond half a period of a frequency, without those that noise alone would feign.
+
+    Args:
+        delays: Any shape; NaN where not known [s].
+        frequency: Whose half period counts [Hz].
+        spread: Standard deviation of the delays by noise, same shape [s]; None for none.
 
     Returns:
-        The share; NaN for a single frequency, or where frequencies are too far apart.
+        The share; NaN if fewer than fifty pairs have a delay, or noise hides half of them.
     """
-    some = lowest(observed)
-    if some is None:
+    known, half = delays.isfinite(), 0.5 / frequency
+    spread = torch.zeros_like(delays) if spread is None else spread
+    heard = known & (spread < half / CLEAR)
+    if int(heard.sum()) < max(LEAST_PAIRS, LEAST_HEARD * int(known.sum())):
         return math.nan
-    direct = replace(discretization, engine="helmholtz")
-    speeds = float(medium.sound_speed.min()), float(medium.sound_speed.max())
-    rows = []
-    for frequency in some.frequencies:
-        model = direct.model(array, speeds, float(frequency), observed.damping)
-        rows.append(model(medium.resampled(model.grid), frequency[None])[0].cpu())
-    return share_of_misses(wave_delays(torch.stack(rows), some), float(some.frequencies[0]))
+    # Probability that noise takes a pair without delay beyond half a period.
+    feigned = torch.special.erfc(half / (math.sqrt(2) * spread[heard].clamp(min=1e-12 * half)))
+    missed = (delays[heard].abs() > half).double()
+    return max(0.0, float((missed - feigned).sum() / (1 - feigned).sum()))
 
 
 def some_picks(scan: Acquisition) -> TravelTimes | None:

@@ -229,8 +229,12 @@ def _read_reconstruction(file: h5py.File, path: Path) -> Reconstruction:
         raise InputError(
             f"{path}: the status '{status}' is unknown; use one of {', '.join(Status.__members__)}."
         )
-    columns = {name: values(file, f"history/{name}", path).tolist() for name in HISTORY_UNITS}
+    # Files of versions that did not look for cycle skips stage by stage lack that column.
+    names = [name for name in HISTORY_UNITS if name != "skipped" or f"history/{name}" in file]
+    columns = {name: values(file, f"history/{name}", path).tolist() for name in names}
     columns["stage"] = [stage.decode() for stage in columns["stage"]]
+    if "skipped" in columns:
+        columns["skipped"] = [None if math.isnan(share) else share for share in columns["skipped"]]
     rows = zip(*columns.values(), strict=True)
     return Reconstruction(
         _required_medium(file, "result", path),
@@ -250,4 +254,5 @@ def _read_skips(file: h5py.File) -> CycleSkips | None:
     if "cycle_skips" not in file:
         return None
     found = file["cycle_skips"].attrs
-    return CycleSkips(*(float(found.get(field.name, math.nan)) for field in fields(CycleSkips)))
+    numbers = {f.name: float(found.get(f.name, math.nan)) for f in fields(CycleSkips) if f.name != "stage"}
+    return CycleSkips(**numbers, stage=str(found.get("stage", "")))

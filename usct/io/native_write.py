@@ -10,17 +10,18 @@ Travel times: `/travel_times/delays` (tx, rx) against water, NaN where there is 
 `/travel_times/rx/element`, `/transducer/positions`, `/medium`.
 Phantom: `/truth/sound_speed`, `attenuation`, `density`, and `labels` with the attribute `label_names`.
 Result: `/result/sound_speed`, `attenuation`, `density`, `region`; `/initial`; `/history/*`, one value for
-each update; root attributes `status` and `message`; `/cycle_skips`, attributes `frequency` [Hz],
-`start_waves`, `start_arrivals`, `end_waves`, `end_arrivals` (shares of pairs, NaN where not known) and
-`suspected`; and where the image was made by a trained field, `/field` with the attributes `name`, `version`,
-`bounds` [m/s], `settings` (JSON), `shape`, `spacing` and `origin` [m], and all that makes its values in
-`/field/arrays/*`, with the attribute `trained`.
+each update (`skipped` NaN where not known); root attributes `status` and `message`; `/cycle_skips`, attributes
+`frequency` [Hz], `start_waves`, `start_arrivals`, `end_waves`, `end_arrivals`, `stage_waves` (shares of pairs,
+NaN where not known), `stage` (the name of the last of these) and `suspected`; and where the image was made by a
+trained field, `/field` with the attributes `name`, `version`, `bounds` [m/s], `settings` (JSON), `shape`,
+`spacing` and `origin` [m], and all that makes its values in `/field/arrays/*`, with the attribute `trained`.
 
 Every map carries `spacing` and `origin` [m], the coordinates of element zero. Every dataset carries the
 SHA-256 of its bytes, and the user block that of the whole file behind it.
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -52,6 +53,7 @@ HISTORY_UNITS = {
     "solver_residual": "1",
     "n_solves": "",
     "seconds": "s",
+    "skipped": "1",
 }
 _UNITS = {"sound_speed": "m/s", "attenuation": "Np/m", "density": "kg/m^3"}
 
@@ -231,6 +233,7 @@ def _write_medium(group: h5py.Group, medium: Medium) -> None:
 def _write_history(group: h5py.Group, history: tuple[Record, ...]) -> None:
     for name, units in HISTORY_UNITS.items():
         column = [getattr(record, name) for record in history]
+        column = [math.nan if value is None else value for value in column]
         if name == "stage":
             values = np.array([text.encode() for text in column] or [], dtype="S" if column else "S1")
         else:
