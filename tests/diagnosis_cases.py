@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from usct.diagnosis import DataKernel, Decay, Diagnosis, ImageKernel, KernelRow
+from usct.diagnosis import DataKernel, Decay, Diagnosis, ImageKernel, KernelDrift, KernelRow
 from usct.grid import Grid
 
 GRID = Grid.centred((45, 51), 2e-3)
@@ -40,6 +40,10 @@ def make_diagnosis(grid: Grid = GRID, n_modes: int = 12, with_decay: bool = True
             "90 % of the recoverable residual is gone.",
         ),
         provenance={"result": "result.h5", "scan": "scan.h5"},
+        drift=KernelDrift(
+            torch.tensor([2, 5, 9]),
+            *(share * torch.tensor([0.1, 0.25, 0.2]).double() for share in (1, 0.5, 0.75)),
+        ),
     )
 
 

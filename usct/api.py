@@ -36,7 +36,7 @@ from usct.medium import Medium
 from usct.phantom import Phantom
 from usct.preflight import check_simulation, check_size, water_of
 from usct.reconstruction import Iterate, Reconstruction, Status
-from usct.revisiting import Frequency, Place, settings_of, visit
+from usct.revisiting import Frequency, Place, settings_of, steps_of, visit
 
 SIMULATION_POINTS_PER_WAVELENGTH = 8.0
 SIMULATION_PML_CELLS = 14
@@ -118,6 +118,7 @@ def reconstruct(
     on_iterate: Callable[[Iterate], None] | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
+    keep: Path | None = None,
 ) -> Reconstruction:
     """Reconstruct the sound speed by full-waveform inversion. The scan's truth is not looked at.
 
@@ -127,6 +128,7 @@ def reconstruct(
         on_iterate: Called after every update; an interrupt from within it, or Ctrl-C, cancels the run.
         checkpoint: File that is brought up to date after every update.
         resume: Go on from the checkpoint; the result equals that of an uninterrupted run bit for bit.
+        keep: Folder in which a checkpoint of every update stays, for `diagnose` to follow the run.
 
     Raises:
         InputError: If scan, settings and checkpoint do not fit together.
@@ -154,10 +156,7 @@ def reconstruct(
         with _termination_as_interrupt(), single_threaded_blas():
             while True:
                 iterate = next(iterates)
-                if checkpoint is not None:
-                    io.save_arrays(
-                        checkpoint, dict(iterate.arrays), dict(iterate.texts) | {"fingerprint": identity}
-                    )
+                _save(iterate, identity, checkpoint, keep)
                 if on_iterate is not None:
                     on_iterate(iterate)
     except StopIteration as end:
@@ -182,6 +181,14 @@ def watch_of(
     return Watch(acquisition, observed, discretization, water, noise)
 
 
+def _save(iterate: Iterate, identity: str, checkpoint: Path | None, folder: Path | None) -> None:
+    """Write where a run stands to its checkpoint, and to one of its own in a folder that keeps them all."""
+    kept = None if folder is None else folder / f"{iterate.record.iteration:03d}.checkpoint"
+    for file in (checkpoint, kept):
+        if file is not None:
+            io.save_arrays(file, dict(iterate.arrays), dict(iterate.texts) | {"fingerprint": identity})
+
+
 def _watched(result: Reconstruction, watch: Watch) -> Reconstruction:
     """The result with what the data say of cycle skips, if the run came to its end."""
     if result.status is not Status.FINISHED:
@@ -200,6 +207,7 @@ def diagnose(
     plain: bool = False,
     device: str = "auto",
     on_progress: Progress | None = None,
+    along: Sequence[Path] = (),
 ) -> Diagnosis:
     """Tell what a scan's data support at one point of a run: detail, certainty, and what is left to learn.
 
@@ -213,16 +221,18 @@ def diagnose(
         plain: Describe plain gradient steps even where Adam made the image.
         device: Where to compute: auto, cpu or cuda:0.
         on_progress: Called with the share done and a sentence.
+        along: Checkpoints that the run left, see `reconstruct`, to follow the kernel's drift; each takes a solution of
+            the wave equation.
 
     Raises:
-        InputError: If result, scan, checkpoint and frequency do not fit together.
+        InputError: If result, scan, checkpoints and frequency do not fit together.
     """
     began, options = time.perf_counter(), options or Options()
     config = settings_of(result).model_copy(update={"device": device})
     if on_progress is not None:
         on_progress(0.0, "Solving the wave equation")
     with single_threaded_blas():
-        place = visit(result, scan, config, frequency, at, plain)
+        place = visit(result, scan, config, frequency, at, plain, along)
         most = min(place.kernels.n_data, place.kernels.n_parameters)
         if options.n_modes > most:
             raise InputError(
@@ -230,8 +240,10 @@ def diagnose(
                 f"{place.kernels.n_parameters} parameters; ask for fewer"
             )
         name, stage = at.name if isinstance(at, Path) else at, place.stage
-        facts = Facts(name, config.parameterization.name, place.optimizer, min(stage.cutoff, 1.0))
-        made = compose_diagnosis(place.kernels, facts, place.start, options, on_progress)
+        steps = steps_of(result, stage) if place.kernels.point.damping == 0 else ()
+        facts = Facts(name, config.parameterization.name, place.optimizer, min(stage.cutoff, 1.0), steps)
+        later = place.later if along else None
+        made = compose_diagnosis(place.kernels, facts, place.start, options, on_progress, later)
     provenance = {"usct": usct.__version__, "seconds": f"{time.perf_counter() - began:.1f}"}
     return replace(made, provenance=provenance | {"options": json.dumps(asdict(options))})
 

@@ -115,6 +115,23 @@ class Decay:
 
 
 @dataclass(frozen=True)
+class KernelDrift:
+    """How far the wave tangent kernel moved along a run, over what it was at the start, on its strongest patterns.
+
+    Attributes:
+        updates: Updates done at each point, shape (point,).
+        total: Of the kernel, shape (point,) [1].
+        representation: Had only the representation's tangent kernel changed, shape (point,) [1].
+        waves: Had only the waves changed, shape (point,) [1].
+    """
+
+    updates: torch.Tensor
+    total: torch.Tensor
+    representation: torch.Tensor
+    waves: torch.Tensor
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """Everything that was found out at one point of an inversion.
 
@@ -139,6 +156,7 @@ class Diagnosis:
         decay: Predicted and measured decay, or None where no step was tried.
         summary: What all this says, in plain sentences.
         provenance: Names of files, settings and versions, text to text.
+        drift: Of the kernel along the run, or None where no points along it are known.
     """
 
     grid: Grid
@@ -160,6 +178,7 @@ class Diagnosis:
     decay: Decay | None
     summary: tuple[str, ...]
     provenance: Mapping[str, str] = field(default_factory=dict)
+    drift: KernelDrift | None = None
 
     def __post_init__(self) -> None:
         """Refuse maps of another shape than the image, and spectra that contradict each other."""

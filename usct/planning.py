@@ -12,10 +12,10 @@ from scipy import ndimage
 
 from usct.acquisition import Spectra, TransducerArray
 from usct.assembly import BONE_SPEED
-from usct.diagnostics.belief import Belief, most_probable, random_signs
+from usct.diagnostics.belief import Belief, random_signs, solved
 from usct.diagnostics.kernels import TangentKernels
 from usct.diagnostics.resolution import deepest, impulse, width
-from usct.diagnostics.uncertainty import Draws
+from usct.diagnostics.uncertainty import deviation_map, error_draws, looking, prior_draws
 from usct.errors import InputError
 from usct.forward.parallel import single_threaded_blas
 from usct.grid import Grid
@@ -33,8 +33,8 @@ from usct.units import MILLIMETRE
 N_DRAWS, N_PROBES = 3, 2
 """Random errors for the deviation and random vectors for the trace: right to about 5 %."""
 
-REST, MOST_PRODUCTS = 2e-3, 100
-"""Accuracy of the estimates, and products with K^T K for it at most."""
+REST, MOST_PRODUCTS = 0.05, 100
+"""Share of an estimate that the last product may change, and products with K^T K at most."""
 
 NEAR = 12 * MILLIMETRE
 """Depth below the rim of the inside at which detail near the rim is measured [m]."""
@@ -202,20 +202,20 @@ class _Case:
         point = self._tailored(seen)
         kernels = TangentKernels(point, self.image, region=self.inside)
         belief = Belief(1.0 / len(seen))  # the objective averages over frequencies
-        draws = Draws.of(kernels, belief, N_DRAWS, self.wishes.seed)
+        drawn = [draw(kernels, belief, N_DRAWS, self.wishes.seed) for draw in (error_draws, prior_draws)]
         generator = torch.Generator().manual_seed(self.wishes.seed)
         signs = torch.stack([random_signs(kernels.n_data, generator) for _ in range(N_PROBES)])
         points = kernels.wave_all(torch.stack([impulse(kernels, place) for place in places]))
-        told = torch.cat([points, draws.data, signs])
-        found = most_probable(kernels, told, belief, REST, MOST_PRODUCTS)
-        spreads, drawn, answers = found.split([len(points), len(draws.data), N_PROBES])
+        right = torch.cat([kernels.adjoint_all(torch.cat([points, signs])), drawn[0]])
+        found, _ = solved(kernels, right, belief, REST, MOST_PRODUCTS, look=looking(kernels))
+        spreads, answers, errors = found.split([len(points), N_PROBES, N_DRAWS])
         details = [
             width(kernels.image_of(one), self.image, place)
             for one, place in zip(spreads, places, strict=True)
         ]
         determined = float((signs * kernels.apply_all(answers)).sum()) / N_PROBES
         cutoff = math.pi / self.wishes.size
-        maps = [draws.deviation(kernels, one, cutoff) for one in (drawn, torch.zeros_like(drawn))]
+        maps = [deviation_map(kernels, one, cutoff) for one in (errors, drawn[1])]
         deviation, before = (float(m[self.inside].square().mean().sqrt()) for m in maps)
         frequencies = tuple(f for one in seen for f in one.objective.observed.frequencies.tolist())
         level = sum(one.level for one in seen) / len(seen)

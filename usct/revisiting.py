@@ -1,6 +1,6 @@
 """Back to a point of a run: the objective there, rebuilt from the result, its scan, and nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,12 +42,14 @@ class Visit:
         start: At the start of the run, of the same data; None at the start itself.
         stage: Whose frequencies and weights the data have.
         optimizer: Whose steps the kernels describe, in words.
+        later: Points along the run, updates done and the kernels then, solved for one after the other.
     """
 
     kernels: TangentKernels
     start: TangentKernels | None
     stage: Stage
     optimizer: str
+    later: Iterator[tuple[int, TangentKernels]]
 
 
 def visit(
@@ -57,6 +59,7 @@ def visit(
     frequency: Frequency = None,
     at: Place = "end",
     plain: bool = False,
+    along: Sequence[Path] = (),
 ) -> Visit:
     """Rebuild a point of a run: one factorisation for each frequency, and as many again for the start.
 
@@ -68,14 +71,17 @@ def visit(
             at its start.
         at: Start or end, or a checkpoint's file.
         plain: Describe plain gradient steps even where Adam made the image.
+        along: Checkpoints along the run, to be visited later.
 
     Raises:
-        InputError: If result, scan, checkpoint and frequency do not fit together.
+        InputError: If result, scan, checkpoints and frequency do not fit together.
     """
     observed, water, _ = prepare(scan, config)
     inversion = build_inversion(scan, config, observed, water)
     beginning = deepcopy(inversion)  # making another would look for the start anew
-    state = load_state(at, fingerprint(config, scan, observed, water)) if isinstance(at, Path) else None
+    identity = fingerprint(config, scan, observed, water) if isinstance(at, Path) or along else ""
+    state = load_state(at, identity) if isinstance(at, Path) else None
+    states = [load_state(path, identity) for path in along]
     field = None
     if at != "start":
         field = _arrays(result, inversion) if state is None else state.field
@@ -91,7 +97,19 @@ def visit(
     memory = state.memory if opening is not None and state is not None else {}
     scaling = None if plain or stage.optimizer != "adam" else adam_scaling(point, stage, memory)
     words = "plain gradient steps" if scaling is None else "Adam's steps"
-    return Visit(TangentKernels(point, inversion.grid, preconditioner=scaling), start, stage, words)
+    kernels = TangentKernels(point, inversion.grid, preconditioner=scaling)
+    return Visit(kernels, start, stage, words, _later(states, beginning, observed, stage))
+
+
+def _later(
+    states: Sequence[State], beginning: Inversion, observed: Spectra, stage: Stage
+) -> Iterator[tuple[int, TangentKernels]]:
+    """Updates done and the kernels then, of the stage's data: one factorisation for each of its frequencies."""
+    for state in states:
+        inversion = deepcopy(beginning)
+        point = revisit(inversion, observed, stage, state.field)
+        point = _tailored_to_all(point, inversion, beginning.start, stage)
+        yield len(state.history), TangentKernels(point, inversion.grid)
 
 
 def settings_of(result: Reconstruction) -> RunConfig:
@@ -107,6 +125,15 @@ def settings_of(result: Reconstruction) -> RunConfig:
         raise InputError(
             "the result does not hold the settings that made it, or those of another version; reconstruct again"
         ) from None
+
+
+def steps_of(result: Reconstruction, stage: Stage) -> tuple[int, ...]:
+    """Steps of least squares that each update of a stage took, or would have if the run made none; none for Adam."""
+    n_updates = sum(record.frequency == max(stage.frequencies) for record in result.history)
+    n_updates = n_updates or stage.n_iterations
+    if stage.optimizer == "adam":
+        return ()
+    return (stage.n_inner,) * n_updates if stage.optimizer == "gauss-newton" else (n_updates,)
 
 
 def adam_scaling(point: Point, stage: Stage, memory: Mapping[str, torch.Tensor]) -> torch.Tensor:

@@ -372,3 +372,30 @@ def test_a_run_that_may_stop_leaves_data_that_teach_nothing_more(scan):
         for r in (dataclasses.replace(short, medium=start), full, short)
     ]
     assert errors[2] < min(1.1 * errors[1], errors[0]), errors
+
+
+def test_the_kernel_is_followed_along_a_run(folder, scan, capsys):
+    """What the file holds is what matrices say of a network's kernels at its checkpoints."""
+    settings = [word for text in (*SETTINGS, "parameterization.name=siren") for word in ("--set", text)]
+    words = ("-o", folder / "siren.h5", "--keep", folder / "kept", "-q")
+    assert run("reconstruct", folder / "scan.h5", *words, *settings) == 0
+    files, result = sorted((folder / "kept").glob("*.checkpoint")), io.load(folder / "siren.h5")
+    assert len(files) == len(result.history) > 2
+    words = ("--scan", folder / "scan.h5", "-o", folder / "along.h5", "--along", folder / "kept")
+    assert run("diagnose", folder / "siren.h5", *words, "--no-maps", "--steps", 0, "--modes", 2) == 0
+    assert "Along the run the kernel moved by up to" in capsys.readouterr().out
+    drift = io.load(folder / "along.h5").drift
+    assert len(drift.updates) == min(8, len(files))
+    assert bool((drift.updates.diff() > 0).all())
+    assert int(drift.updates[-1]) == len(files)
+    end = visit(result, scan, settings_of(result), plain=True, at=files[-1])
+    first = end.start.dense()
+    modes = torch.linalg.svd(first).U[:, :4]
+    before, after = (modes.T @ k @ k.T @ modes for k in (first, end.kernels.dense()))
+    assert float(drift.total[-1]) == pytest.approx(float((after - before).norm() / before.norm()), rel=0.05)
+
+
+def test_a_folder_without_checkpoints_is_refused(folder, capsys):
+    words = ("--scan", folder / "scan.h5", "-o", folder / "none.h5", "--along", folder / "curves")
+    assert run("diagnose", folder / "result.h5", *words, "-q") == 2
+    assert "holds no checkpoints; give a folder of 'usct reconstruct --keep'" in capsys.readouterr().err

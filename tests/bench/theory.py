@@ -193,9 +193,10 @@ def _reach(small: Linearized, data: torch.Tensor) -> Row:
 
 def coverage() -> list[Row]:
     """Errors of twenty scans that differ by their noise against what was announced, with a figure for each image."""
-    fitted, probable, deviation, _ = calibrated.runs.__wrapped__()
+    fitted, probable, (of_fitted, of_probable), _ = calibrated.runs.__wrapped__()
     rows: list[Row] = []
-    for name, errors in (("most probable", probable), ("fitted by least squares", fitted)):
+    kinds = (("most probable", probable, of_probable), ("fitted by least squares", fitted, of_fitted))
+    for name, errors, deviation in kinds:
         found = calibration(errors, deviation)
         scales = [float(v[torch.isfinite(v)].square().mean().sqrt()) for v in (deviation, errors)]
         rows.append(

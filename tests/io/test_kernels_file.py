@@ -42,7 +42,7 @@ def test_comes_back_to_the_bit(path: Path, diagnosis: Diagnosis) -> None:
 
 
 def test_what_was_not_looked_for_stays_unknown(diagnosis: Diagnosis, tmp_path: Path) -> None:
-    less = dataclasses.replace(diagnosis, decay=None, resolution=None, standard_deviation=None)
+    less = dataclasses.replace(diagnosis, decay=None, resolution=None, standard_deviation=None, drift=None)
     usct.io.save(less, tmp_path / "kernels.h5")
     assert_same(usct.io.load(tmp_path / "kernels.h5"), less)
 
@@ -61,6 +61,8 @@ def test_layout_and_units_are_as_documented(path: Path, diagnosis: Diagnosis) ->
         "image/sound_speed": "m/s",
         "decay/predicted": "1",
         "decay/measured": "1",
+        "drift/updates": "1",
+        "drift/total": "1",
         "frequencies": "Hz",
     }
     with h5py.File(path) as file:
@@ -154,7 +156,7 @@ def test_curves_as_csv_say_their_units_and_hold_the_same_numbers(
     diagnosis: Diagnosis, tmp_path: Path
 ) -> None:
     files = write_csv(diagnosis, tmp_path)
-    names = ["spectrum", "density", "transfer", "decay", "maps", "modes", "rows"]
+    names = ["spectrum", "density", "transfer", "decay", "drift", "maps", "modes", "rows"]
     assert [file.name for file in files] == [f"{name}.csv" for name in names]
     tables = {file.stem: list(csv.DictReader(file.read_text("utf-8").splitlines())) for file in files}
     spectrum = [float(row["eigenvalue"]) for row in tables["spectrum"]]

@@ -76,6 +76,21 @@ def test_curves_show_the_numbers_that_were_found():
     torch.testing.assert_close(predicted, diagnosis.decay.predicted[:, strongest].T, rtol=0, atol=0)
 
 
+def test_the_drift_is_drawn_and_told_where_the_run_was_followed():
+    diagnosis = make_diagnosis()
+    axes = [ax for part in kernels_figure(diagnosis).subfigs for ax in part.axes]
+    drawn = next(ax for ax in axes if "moved along the run" in ax.get_title()).lines[0]
+    assert drawn.get_xdata().tolist() == [0, 2, 5, 9]
+    assert drawn.get_ydata().tolist() == pytest.approx([0, 10, 25, 20])
+    told = (
+        "moved by up to 25 % (after update 5): by 12 % for what the representation grants alone, by 19 % for"
+    )
+    assert told in words(diagnosis)
+    without = dataclasses.replace(diagnosis, drift=None)
+    assert "moved along" not in texts(kernels_figure(without))
+    assert "Along the run" not in words(without)
+
+
 def test_what_was_not_looked_for_is_said_to_be_missing():
     less = dataclasses.replace(make_diagnosis(), decay=None, resolution=None, standard_deviation=None)
     text = texts(kernels_figure(less))

@@ -20,6 +20,9 @@ from usct.units import MILLIMETRE
 if TYPE_CHECKING:
     from usct.diagnosis import Diagnosis, Portraits
 
+MOST_POINTS = 8
+"""Points along a run at which its kernel is looked at; each takes a solution of the wave equation."""
+
 ALL = "pixel,tailored,fourier,siren,multigrid,hybrid"
 Modes = Annotated[int, typer.Option(min=1, max=4096, help="Patterns to find one by one.")]
 Noise = Annotated[
@@ -64,6 +67,12 @@ def diagnose(
     constant: Annotated[
         bool, typer.Option(help="Keep what changes the whole image alike in patterns and spectra.")
     ] = True,
+    along: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of 'usct reconstruct --keep': follow how the kernel moved along the run, up to 8 points."
+        ),
+    ] = None,
     export: Annotated[
         Path | None,
         typer.Option("--export", "--csv", help="Folder for all of it: tables as CSV, panels as PNG."),
@@ -87,7 +96,7 @@ def diagnose(
     from usct import api, io
     from usct.diagnostics.sides import Options
 
-    wanted, place = parse_frequency(frequency), _place(at)
+    wanted, place, points_along = parse_frequency(frequency), _place(at), _checkpoints(along)
     options = Options(modes, steps, maps=maps, snr_db=snr_db, seed=seed, constant=constant)
     options = dataclasses.replace(options, points=parse_points(points or []))
     figure = output.with_suffix(".png")
@@ -98,7 +107,7 @@ def diagnose(
     result, acquisition = load_result(result_file), load_scan(scan)
     with Narrator(quiet) as narrator:
         blind = dataclasses.replace(acquisition, truth=None)
-        made = api.diagnose(result, blind, wanted, place, options, plain, device, narrator.step)
+        made = api.diagnose(result, blind, wanted, place, options, plain, device, narrator.step, points_along)
     made = _signed(made, result_file, scan, result.provenance.get("scan_sha256"))
     io.save(made, output)
     files = _draw(made, result_file.name, figure, export)
@@ -241,6 +250,19 @@ def _place(at: str) -> Literal["start", "end"] | Path:
     if not path.is_file():
         raise InputError(f"--at is {at!r}, which is no file; give start, end, or a checkpoint of the run.")
     return path
+
+
+def _checkpoints(folder: Path | None) -> list[Path]:
+    """Checkpoints of a folder in the order of their updates, a few of them evenly chosen."""
+    if folder is None:
+        return []
+    files = sorted(folder.glob("*.checkpoint"))
+    if not files:
+        raise InputError(
+            f"--along is '{folder}', which holds no checkpoints; give a folder of 'usct reconstruct --keep'."
+        )
+    n = min(MOST_POINTS, len(files))
+    return [files[round((number + 1) * len(files) / n) - 1] for number in range(n)]
 
 
 def _signed(made: "Diagnosis", result_file: Path, scan: Path, made_from: str | None) -> "Diagnosis":

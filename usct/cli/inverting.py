@@ -11,7 +11,15 @@ import typer
 from usct.cli import timing
 from usct.cli.files import Positions, print_rows
 from usct.cli.making import Quiet
-from usct.cli.paths import load_scan, load_start, load_truth, prepare_hdf5, prepare_output, sha256
+from usct.cli.paths import (
+    load_scan,
+    load_start,
+    load_truth,
+    prepare_folder,
+    prepare_hdf5,
+    prepare_output,
+    sha256,
+)
 from usct.cli.progress import Narrator, duration
 
 if TYPE_CHECKING:
@@ -37,6 +45,7 @@ class Job:
         start: File of a model to start from, such as a skull's.
         strict: Whether suspected cycle skips are a failure.
         water: File of a shot in water alone, over whose spectra the scan's are taken.
+        keep: Folder in which a checkpoint of every update stays.
     """
 
     scan: Path
@@ -50,6 +59,7 @@ class Job:
     start: Path | None = None
     strict: bool = False
     water: Path | None = None
+    keep: Path | None = None
 
     @property
     def figure(self) -> Path:
@@ -103,6 +113,10 @@ def reconstruct(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the checkpoint of a cancelled run.")
     ] = False,
+    keep: Annotated[
+        Path | None,
+        typer.Option(help="Folder to keep a checkpoint of every update in; see 'usct diagnose --along'."),
+    ] = None,
     start: Annotated[
         Path | None, typer.Option(help="Start model: a phantom, a sound-speed map, or 'usct start skull'.")
     ] = None,
@@ -151,7 +165,7 @@ def reconstruct(
         overrides.append(f"schedule.stop={stop}")
     if device is not None:
         overrides.append(f"device={device}")
-    job = Job(scan, output, preset, config, overrides, truth, resume, quiet, start, strict, water)
+    job = Job(scan, output, preset, config, overrides, truth, resume, quiet, start, strict, water, keep)
     times = timing.travel_times_of(scan, method, positions, water_temperature, water)
     return run(job) if times is None else timing.run(job, times, water_temperature)
 
@@ -173,6 +187,8 @@ def run(job: Job) -> int:
     config = load_config(job.preset, job.config, job.overrides)
     prepare_hdf5(job.output, job.scan, job.config, job.truth, job.start, job.water)
     prepare_output(job.figure)
+    if job.keep is not None:
+        prepare_folder(job.keep)
     scan = load_scan(job.scan)
     truth = scan.truth if job.truth is None else load_truth(job.truth)
     began = time.monotonic()
@@ -185,9 +201,7 @@ def run(job: Job) -> int:
             from usct.assembly import referenced
 
             blind = referenced(blind, load_scan(job.water), config)
-        result = api.reconstruct(
-            blind, config, on_iterate=narrator.iterate, checkpoint=job.checkpoint, resume=job.resume
-        )
+        result = api.reconstruct(blind, config, narrator.iterate, job.checkpoint, job.resume, job.keep)
     if result.status is Status.CANCELLED:
         hint = f"Go on with --resume ({job.checkpoint})." if result.history else "No update was complete yet."
         typer.echo(f"usct: cancelled: {result.message} {hint}", err=True)

@@ -16,12 +16,12 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from usct.diagnostics.belief import SMALL_REST, Belief, most_probable
+from usct.diagnostics.belief import Belief, most_probable
 from usct.diagnostics.kernels import TangentKernels
 from usct.grid import Grid
 
 REST = 1e-2
-"""Accuracy of the estimates for the map; widths change by a tenth of it."""
+"""Share of an estimate that the last product may change; widths change by less."""
 
 DISTANCE = 6.0
 """Between the impulses of a comb, in widths of the point spread in the middle."""
@@ -47,7 +47,7 @@ def point_spread(kernels: TangentKernels, position: tuple[float, float], belief:
     Raises:
         ValueError: If there is no pixel of the region within one and a half cells.
     """
-    return _spreads(kernels, impulse(kernels, position)[None], belief, SMALL_REST)[0]
+    return _spreads(kernels, impulse(kernels, position)[None], belief, REST / 10)[0]
 
 
 def impulse(kernels: TangentKernels, position: tuple[float, float]) -> torch.Tensor:

@@ -5,11 +5,14 @@ from dataclasses import replace
 
 import torch
 
-from usct.diagnosis import Decay, Diagnosis, ImageKernel
+from usct.diagnosis import Decay, Diagnosis, ImageKernel, KernelDrift
 from usct.units import KILOHERTZ, MILLIMETRE
 
 HOLDS, ROUGHLY = 0.05, 0.3
 """Errors of the foretold change of the residuals up to which theory holds, and holds roughly."""
+
+MEANT = ("tailored", "pixel", "filtered")
+"""Representations whose own image the uncertainty is of; for others it is that of the most probable one."""
 
 HALF_OPEN = 0.1
 """Response below which a representation counts as closed, as a share of its largest."""
@@ -21,22 +24,25 @@ NOTICEABLE = 0.1
 """Share of the kernel from which on the constant is worth a word."""
 
 
-def summary(diagnosis: Diagnosis, advice: str) -> Diagnosis:
+def summary(diagnosis: Diagnosis, advice: str, unsettled: float = 0.0) -> Diagnosis:
     """The diagnosis with its sentences.
 
     Args:
         diagnosis: What was found.
         advice: Whether to go on, from `stop_suggestion`.
+        unsettled: Share by which maps still changed when the search for them was broken off; 0 if they had settled.
     """
     sentences = (
         "" if diagnosis.resolution is None else _fineness(diagnosis, diagnosis.resolution),
         "" if diagnosis.standard_deviation is None else _sureness(diagnosis, diagnosis.standard_deviation),
+        _unsettled(unsettled),
         _numbers(diagnosis),
         advice,
         _openness(diagnosis.image_kernel),
         _constant(diagnosis),
         _bias(diagnosis),
         *(_theory(diagnosis.decay) if diagnosis.decay is not None else ()),
+        _drift(diagnosis.drift),
     )
     return replace(diagnosis, summary=tuple(sentence for sentence in sentences if sentence))
 
@@ -54,12 +60,14 @@ def _fineness(diagnosis: Diagnosis, resolution: torch.Tensor) -> str:
 
 def _sureness(diagnosis: Diagnosis, deviation: torch.Tensor) -> str:
     _, middle, high = _spread(deviation)
-    least_squares = (
-        "" if diagnosis.representation == "tailored" else " Images fitted by least squares err a fifth more."
+    trained = (
+        ""
+        if diagnosis.representation in MEANT
+        else " A trained network errs more than the image this is told of."
     )
     return (
         f"The sound speed is known to within {middle:.2g} m/s at a typical place (one standard deviation) and "
-        f"{high:.2g} m/s at the worst places, as far as the model of the waves is right.{least_squares}"
+        f"{high:.2g} m/s at the worst places, as far as the model of the waves is right.{trained}"
     )
 
 
@@ -70,6 +78,12 @@ def _spread(values: torch.Tensor) -> tuple[float, float, float]:
         return math.nan, math.nan, math.nan
     low, middle, high = torch.quantile(finite, torch.tensor([0.05, 0.5, 0.95]).double()).tolist()
     return low, middle, high
+
+
+def _unsettled(change: float) -> str:
+    if not change:
+        return ""
+    return f"Both maps are rough: they still changed by {100 * change:.0f} % when the search for them was broken off."
 
 
 def _numbers(diagnosis: Diagnosis) -> str:
@@ -129,3 +143,15 @@ def _theory(decay: Decay) -> tuple[str, ...]:
     if math.isnan(decay.drift):
         return (verdict,)
     return verdict, f"Since the start of the run the kernel has changed by {100 * decay.drift:.0f} %."
+
+
+def _drift(drift: KernelDrift | None) -> str:
+    if drift is None or not len(drift.updates):
+        return ""
+    most = int(drift.total.argmax())
+    told = (drift.total, drift.representation, drift.waves)
+    total, representation, waves = (100 * float(v[most]) for v in told)
+    return (
+        f"Along the run the kernel moved by up to {total:.0f} % (after update {int(drift.updates[most])}): by "
+        f"{representation:.0f} % for what the representation grants alone, by {waves:.0f} % for the waves alone."
+    )

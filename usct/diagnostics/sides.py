@@ -1,12 +1,12 @@
 """The parts of a diagnosis: the data's side, the image's side, rows of the kernels, and the steps that are tried."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
 import torch
 
-from usct.diagnosis import DataKernel, Decay, ImageKernel, KernelRow
+from usct.diagnosis import DataKernel, Decay, ImageKernel, KernelDrift, KernelRow
 from usct.diagnostics.convergence import (
     descend,
     drift,
@@ -20,6 +20,7 @@ from usct.diagnostics.eigen import (
     Eigenpairs,
     decay_exponent,
     effective_rank,
+    top_eigenpairs,
 )
 from usct.diagnostics.kernels import TangentKernels
 from usct.diagnostics.model_side import Transfer, answer_row, kernel_row, mode_images
@@ -161,12 +162,33 @@ def try_steps(
     measured = measured_decay(descend(kernels, rate, options.n_steps), pairs)
     predicted = predicted_decay(pairs.values, measured[0], rate, options.n_steps)
     few = Eigenpairs(*(getattr(pairs, f.name)[:N_DRIFT_MODES] for f in fields(pairs)))
-    # An optimizer's scaling follows the gradient's size, which says nothing of the kernel's own change.
-    bare = TangentKernels(
-        kernels.point, kernels.image, region=kernels.region, frequencies=kernels.frequencies
-    )
-    moved = math.nan if start is None else drift(bare, start, few).total
+    moved = math.nan if start is None else drift(_bare(kernels), start, few).total
     scale = torch.where(measured[0] == 0, 1.0, measured[0])
     foretold = (predicted[-1] - measured[0]).norm()
     error = float((measured[-1] - predicted[-1]).norm() / foretold) if foretold > 0 else math.nan
     return Decay(rate, predicted / scale, measured / scale, error, moved)
+
+
+def drift_along(
+    start: TangentKernels, later: Iterable[tuple[int, TangentKernels]], seed: int = 0
+) -> KernelDrift:
+    """Drift of the kernel from the start of a run to points along it, as its strongest patterns at the start see it.
+
+    Args:
+        start: At the start.
+        later: Updates done, and the kernels then, of the same data; taken one after the other.
+        seed: Of the search for the patterns.
+    """
+    start = _bare(start)
+    pairs = top_eigenpairs(start, N_DRIFT_MODES, seed)
+    found = [(n, drift(start, _bare(kernels), pairs)) for n, kernels in later]
+    moved = [(d.total, d.representation, d.waves) for _, d in found]
+    updates = torch.tensor([n for n, _ in found], dtype=torch.int64)
+    return KernelDrift(updates, *torch.tensor(moved, dtype=torch.float64).reshape(-1, 3).T)
+
+
+def _bare(kernels: TangentKernels) -> TangentKernels:
+    """Without an optimizer's scaling, which follows the gradient's size and says nothing of the kernel's own change."""
+    return TangentKernels(
+        kernels.point, kernels.image, region=kernels.region, frequencies=kernels.frequencies
+    )

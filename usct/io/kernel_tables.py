@@ -8,7 +8,7 @@ import torch
 
 from usct.diagnosis import Diagnosis
 from usct.io.atomic import write_text
-from usct.io.native_kernels import TRANSFER
+from usct.io.native_kernels import DRIFT, TRANSFER
 
 Table = dict[str, torch.Tensor]
 
@@ -35,7 +35,7 @@ def write_csv(diagnosis: Diagnosis, folder: Path) -> tuple[Path, ...]:
 
 
 def _curves(diagnosis: Diagnosis) -> dict[str, Table]:
-    """Spectrum, density, transfer and decay."""
+    """Spectrum, density, transfer, decay and drift."""
     data, image, decay = diagnosis.data_kernel, diagnosis.image_kernel, diagnosis.decay
     tables = {
         "spectrum": {
@@ -59,6 +59,8 @@ def _curves(diagnosis: Diagnosis) -> dict[str, Table]:
             "predicted": decay.predicted.reshape(-1),
             "measured": decay.measured.reshape(-1),
         }
+    if diagnosis.drift is not None:
+        tables["drift"] = {name: getattr(diagnosis.drift, name) for name in DRIFT}
     return tables
 
 

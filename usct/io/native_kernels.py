@@ -5,8 +5,8 @@ Root attributes: `at`, `representation`, `optimizer`, `noise`, `scale`, `n_data`
 `/wtk/{modes,frequency_bias}` and `/wtk/density/{nodes,weights}`, with the scalars of the spectrum as attributes of
 `/wtk`; `/nsk/{modes,wavenumber,transfer,gain,gradient_raw,gradient_filtered}`, attribute `diffraction_limit` [rad/m];
 `/nsk/rows/positions` [m] and `/nsk/rows/{moved,answer}`; `/resolution` [m]; `/uncertainty` [m/s];
-`/decay/{predicted,measured}`, attributes `rate`, `error` and `drift`; `/frequencies` [Hz]. Maps carry `spacing` and
-`origin` [m].
+`/decay/{predicted,measured}`, attributes `rate`, `error` and `drift`; `/drift/{updates,total,representation,waves}`;
+`/frequencies` [Hz]. Maps carry `spacing` and `origin` [m].
 """
 
 import json
@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import torch
 
-from usct.diagnosis import DataKernel, Decay, Diagnosis, ImageKernel, KernelRow
+from usct.diagnosis import DataKernel, Decay, Diagnosis, ImageKernel, KernelDrift, KernelRow
 from usct.errors import InputError
 from usct.grid import Grid
 from usct.io import hdf5
@@ -32,6 +32,7 @@ _SCALARS = (
 )
 _SPECTRUM = ("eigenvalues", "errors", "energy")
 _ROWS = ("moved", "answer")
+DRIFT = ("updates", "total", "representation", "waves")
 _DENSITY = ("density/nodes", "density/weights")
 TRANSFER = {
     "wavenumber": ("wavenumbers", "rad/m"),
@@ -75,6 +76,10 @@ def write_kernels(diagnosis: Diagnosis, path: Path) -> None:
         _write_rows(file["nsk"], diagnosis.rows, diagnosis.grid)
         if diagnosis.decay is not None:
             _write_decay(file.create_group("decay"), diagnosis.decay)
+        if diagnosis.drift is not None:
+            for name in DRIFT:
+                values = array_of(getattr(diagnosis.drift, name))
+                hdf5.put(file, f"drift/{name}", values, {"units": "1", "dims": "point"})
 
     write_file(path, "diagnosis", fill)
 
@@ -175,6 +180,7 @@ def read_kernels(file: h5py.File, path: Path) -> Diagnosis:
         decay=_read_decay(_group(file, "decay", path), path) if "decay" in file else None,
         summary=tuple(str(sentence) for sentence in json.loads(hdf5.text(file, "summary", path))),
         provenance=dict(json.loads(hdf5.text(file, "provenance", path, "{}"))),
+        drift=KernelDrift(*(_tensor(file, f"drift/{n}", path) for n in DRIFT)) if "drift" in file else None,
     )
 
 

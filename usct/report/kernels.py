@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
-from usct.diagnosis import Decay, Diagnosis
+from usct.diagnosis import Decay, Diagnosis, KernelDrift
 from usct.grid import Grid
 from usct.medium import Medium
 from usct.report.drawing import (
@@ -60,7 +60,7 @@ def kernels_figure(diagnosis: Diagnosis, title: str = "") -> Figure:
         for part in textwrap.wrap(sentence, 150, initial_indent="•  ", subsequent_indent="    ")
     ]
     top, bottom = 0.85 + 0.205 * len(lines), 0.25 + 0.33 * len(_CAUTIONS)
-    drawn = [(height, draw) for name, height, draw in _PANELS if name != "rows" or diagnosis.rows]
+    drawn = [(height, draw) for name, height, draw in _PANELS if _is_there(name, diagnosis)]
     heights = [height for height, _ in drawn]
     total = sum(heights) + top + bottom
     figure = blank(_WIDTH, total, top, bottom)
@@ -77,11 +77,16 @@ def panels(diagnosis: Diagnosis) -> dict[str, Figure]:
     """Each strip of the page as a figure of its own, by name."""
     figures = {}
     for name, height, draw in _PANELS:
-        if name == "rows" and not diagnosis.rows:
+        if not _is_there(name, diagnosis):
             continue
         figures[name] = blank(_WIDTH, height + 0.3, 0.0, 0.3)
         draw(figures[name].add_subfigure(figures[name].add_gridspec(1, 1)[0]), diagnosis)
     return figures
+
+
+def _is_there(name: str, diagnosis: Diagnosis) -> bool:
+    """Whether there is something to draw on a strip."""
+    return bool(diagnosis.rows) if name == "rows" else name != "drift" or diagnosis.drift is not None
 
 
 def _write_heading(figure: Figure, diagnosis: Diagnosis, title: str, lines: list[str], total: float) -> None:
@@ -271,10 +276,39 @@ def _draw_decay(ax: Axes, decay: Decay | None, energy: torch.Tensor) -> None:
     ax.legend(frameon=False, fontsize=8, labelcolor=INK)
 
 
+def _draw_drift(figure: SubFigure, diagnosis: Diagnosis) -> None:
+    """Draw how far the kernel had moved after each update that was looked at."""
+    drift = diagnosis.drift
+    assert drift is not None
+    ax = figure.subplots()
+    ax.set_title(
+        "How far the kernel moved along the run, on the strongest patterns at its start", fontsize=10.5
+    )
+    updates = [0, *drift.updates.tolist()]
+    for values, label, colour, marker in _drift_lines(drift):
+        ax.plot(updates, [0.0, *(100 * values).tolist()], marker, color=colour, label=label, linewidth=1.6)
+    ax.set_ylim(0, None)
+    ax.set_xlim(0, max(updates) * 1.02)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlabel("Updates")
+    ax.set_ylabel("Change over what it was [%]")
+    ax.legend(frameon=False, fontsize=8, labelcolor=INK, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    tidy(ax)
+
+
+def _drift_lines(drift: KernelDrift) -> tuple[tuple[torch.Tensor, str, str, str], ...]:
+    return (
+        (drift.total, "the data's kernel (WTK)", ACCENT, "o-"),
+        (drift.representation, "had only the representation's\nkernel (NTK) changed", _WARN, "s--"),
+        (drift.waves, "had only the waves changed", INK, "^:"),
+    )
+
+
 _PANELS: tuple[tuple[str, float, Callable[[SubFigure, Diagnosis], None]], ...] = (
     ("maps", 4.2, _draw_maps),
     ("patterns", 2.6, _draw_modes),
     ("rows", 3.1, draw_rows),
     ("curves", 4.3, _draw_curves),
+    ("drift", 2.8, _draw_drift),
 )
 """Strips of the page from the top downwards: name, height [inch], and what draws it."""
