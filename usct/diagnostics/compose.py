@@ -106,7 +106,7 @@ def diagnose(
             "frequency"
         )
     tell(0.2, "Estimating the whole spectrum")
-    density = spectral_density(shown, options.n_probes, options.n_lanczos, options.seed, waves)
+    density = spectral_density(shown, options.n_probes, options.n_lanczos, options.seed)
     tell(0.35, "Measuring what passes at each size of detail")
     passed = transfer(shown, seed=options.seed)
     tell(0.4, "Telling noise from image")

@@ -132,7 +132,6 @@ def spectral_density(
     n_probes: int = 10,
     n_steps: int = 40,
     seed: int = 0,
-    waves: WaveProducts | None = None,
 ) -> Density:
     """Stochastic Lanczos quadrature of the spectrum of K K^T and K^T K, zeros that only one of them has left out.
 
@@ -141,7 +140,6 @@ def spectral_density(
         n_probes: Number of random vectors; the error of sums over the spectrum falls with its root.
         n_steps: Lanczos steps for each, which resolve the spectrum's ends first.
         seed: Of the probes.
-        waves: What to take for the waves' Jacobian, see `TangentKernels.apply_all`.
 
     Raises:
         ValueError: If there are no probes or no steps.
@@ -151,7 +149,7 @@ def spectral_density(
     """
     if n_probes < 1 or n_steps < 1:
         raise ValueError(f"at least one probe and one step are needed, got {n_probes} and {n_steps}")
-    forward, backward = _products(kernels, waves)
+    forward, backward = _products(kernels)
     size = min(kernels.n_data, kernels.n_parameters)
     generator = torch.Generator().manual_seed(seed)
     signs = 2.0 * torch.randint(0, 2, (n_probes, size), generator=generator).double() - 1.0

@@ -27,13 +27,16 @@ def draw_rows(figure: SubFigure, diagnosis: Diagnosis) -> None:
     for number, row in enumerate(rows):
         y, x = (value / MILLIMETRE for value in row.position)
         pairs = zip(
-            axes[2 * number : 2 * number + 2], (row.moved, row.answer), ("moves", "answer"), strict=True
+            axes[2 * number : 2 * number + 2],
+            (row.moved, row.answer),
+            ("moves with", "step for"),
+            strict=True,
         )
         for ax, values, word in pairs:
             peak = max(float(values.abs().max()), 1e-300)
             show(ax, values / peak, diagnosis.grid, (-1, 1), "RdBu_r")
             ax.set(xlim=(x - half, x + half), ylim=(y + half, y - half))
-            ax.set_title(f"{word} at ({x:.0f}, {y:.0f}) mm", color=INK, fontsize=8.5)
+            ax.set_title(f"{word} ({x:.0f}, {y:.0f}) mm", color=INK, fontsize=8.5)
             ax.set_xlabel(f"half height: {_width(values, diagnosis.grid.spacing):.2g} mm", fontsize=8)
             bare(ax)
 

@@ -94,7 +94,8 @@ def _write_heading(figure: Figure, diagnosis: Diagnosis, title: str, lines: list
     heading = "What the data support" + (f": {title}" if title else "")
     frequencies = ", ".join(f"{f / KILOHERTZ:g}" for f in diagnosis.frequencies)
     about = (
-        f"{diagnosis.at.capitalize()} of the run, {frequencies} kHz, noise {diagnosis.noise_db:.0f} dB below the data; "
+        f"{diagnosis.at.capitalize()} of the run, {frequencies} kHz, noise and model errors "
+        f"{diagnosis.noise_db:.0f} dB below the data; "
         f"{diagnosis.representation}, {diagnosis.n_parameters} parameters, {diagnosis.n_data} data, "
         f"{diagnosis.optimizer}"
     )
@@ -202,8 +203,12 @@ def _draw_spectrum(ax: Axes, diagnosis: Diagnosis) -> None:
     ax.set_ylabel("Strength (eigenvalue)")
     order = kernel.nodes.argsort(descending=True)
     nodes, rank = kernel.nodes[order], kernel.weights[order].cumsum(0) - 0.5 * kernel.weights[order]
-    usable = (nodes > 0) & (rank >= len(kernel.eigenvalues))
+    # A few probes do not tell small eigenvalues apart; where these sink to the noise follows from their number.
+    usable = (nodes > 0) & (rank >= len(kernel.eigenvalues)) & (rank <= kernel.degrees_of_freedom)
     ax.plot(rank[usable], nodes[usable], color=FAINT, linewidth=1.6, label="the others, estimated")
+    if bool(usable.any()) and level > 0:
+        ends = ([float(rank[usable][-1]), kernel.degrees_of_freedom], [float(nodes[usable][-1]), level])
+        ax.plot(*ends, color=FAINT, linewidth=1.2, linestyle=":", label="not told apart by the estimate")
     found = torch.arange(1, len(kernel.eigenvalues) + 1)
     ax.plot(found, kernel.eigenvalues, ".", color=ACCENT, markersize=4.5, label="found one by one")
     ax.set(xscale="log", yscale="log")
@@ -248,7 +253,9 @@ def _draw_transfer(ax: Axes, diagnosis: Diagnosis) -> None:
     limit = kernel.diffraction_limit * MILLIMETRE
     if limit < float(across.max()):
         ax.axvspan(limit, float(across.max()), color=_WARN, alpha=0.1, linewidth=0)
-        ax.text(limit, 1.3e-4, " invisible\n to these waves", fontsize=8, color=_WARN, va="bottom")
+        middle = 0.5 * (limit + float(across.max()))
+        label = "invisible to these waves"
+        ax.text(middle, 2e-2, label, fontsize=8, color=_WARN, ha="center", va="center", rotation=90)
     ticks = [tick for tick in ax.xaxis.get_major_locator().tick_values(0, float(across.max())) if tick > 0]
     ticks = [tick for tick in ticks if tick <= float(across.max())]
     ax.set_xticks(ticks, [f"{tick:.3g}\n{math.pi / tick:.2g}" for tick in ticks])
