@@ -25,7 +25,7 @@ from usct.grid import Grid
 from usct.io.rows import RowFile
 from usct.medium import Medium
 from usct.phantom import Phantom
-from usct.preflight import check_elements, usable_device, water_of
+from usct.preflight import OBJECT_CONTRAST, check_elements, usable_device, water_of
 
 POINTS_PER_WAVELENGTH = 4.5
 MARGIN_CELLS = 6
@@ -215,7 +215,7 @@ def plan(medium: Medium, array: TransducerArray, settings: TraceSettings) -> tup
     spacing = settings.spacing or slowest / (POINTS_PER_WAVELENGTH * pulse.band[1])
     size = torch.linalg.vector_norm(array.positions.amax(dim=0) - array.positions.amin(dim=0))
     duration = settings.duration or 1.3 * float(size) / math.sqrt(2) / slowest + pulse.length
-    grid = _around(array, spacing)
+    grid = _around(array, medium, spacing)
     _check_memory(grid, medium)
     simulation = Simulation(
         grid,
@@ -243,9 +243,21 @@ def plan(medium: Medium, array: TransducerArray, settings: TraceSettings) -> tup
     return Recorder(chosen, pulse, duration, sampling_frequency), fine
 
 
-def _around(array: TransducerArray, spacing: float) -> Grid:
-    """The smallest grid about the elements, its middle theirs."""
-    low, high = array.positions.amin(dim=0), array.positions.amax(dim=0)
+def _around(array: TransducerArray, medium: Medium, spacing: float) -> Grid:
+    """The smallest grid about the elements and the object, its middle theirs.
+
+    What lies above and below the elements bends and scatters waves as well.
+    """
+    places = [array.positions.double()]
+    inside = (medium.sound_speed - water_of(medium)).abs() > OBJECT_CONTRAST
+    for dim in range(inside.ndim):
+        filled = inside.movedim(dim, 0).flatten(1).any(dim=1).nonzero()[:, 0]
+        if len(filled):
+            ends = torch.full((2, inside.ndim), torch.nan, dtype=torch.float64)
+            ends[:, dim] = medium.grid.axis(dim)[filled[[0, -1]]]
+            places.append(ends)
+    each = torch.cat(places)
+    low, high = each.nan_to_num(torch.inf).amin(dim=0), each.nan_to_num(-torch.inf).amax(dim=0)
     shape = tuple(math.ceil(x) + 2 * MARGIN_CELLS for x in ((high - low) / spacing).tolist())
     centre = (0.5 * (low + high)).tolist()
     return Grid(

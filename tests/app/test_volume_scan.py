@@ -1,5 +1,8 @@
 """Scans in three dimensions by the command line, and shots spread through a cluster."""
 
+import signal
+import subprocess
+import sys
 from contextlib import closing
 
 import pytest
@@ -8,6 +11,7 @@ import torch
 from tests.helpers import relative_error
 from usct import cli, io, phantom
 from usct.acquisition import TransducerArray
+from usct.simulating import TraceSettings, plan
 
 FEW = ("--engine", "time", "--frequencies-mhz", "0.03,0.05", "--radius-mm", 60, "--quiet")
 
@@ -60,6 +64,58 @@ def test_a_volume_is_scanned(volume, tmp_path, shape):
     assert scan.data.values.shape[:2] == (2, 12)
     assert scan.truth.grid.n_dims == 3
     assert float(scan.data.values.abs().max()) > 0
+
+
+KILLED = """
+import os, signal, sys
+from usct import cli
+from usct.cli.progress import Narrator
+
+def step(self, share, text):
+    if share >= 0.4:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Narrator.step = step
+cli.main(sys.argv[1:])
+"""
+
+
+def test_a_killed_scan_of_a_volume_goes_on_to_the_same_bits(volume, tmp_path):
+    words = [
+        "--array",
+        "hemisphere",
+        "--elements",
+        "10",
+        "--transmits",
+        "6",
+        *map(str, FEW),
+        "--snr-db",
+        "30",
+    ]
+
+    def command(name):
+        return ["simulate", str(volume), "-o", str(tmp_path / name), *words]
+
+    assert run(*command("whole.h5")) == 0
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, *command("scan.h5")], timeout=120, check=False, capture_output=True
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert [path.name for path in tmp_path.glob("scan.h5*")] == ["scan.h5.part"]
+    assert run(*command("scan.h5"), "--resume") == 0
+    whole, scan = (io.load(tmp_path / name).data.values for name in ("whole.h5", "scan.h5"))
+    assert torch.equal(torch.as_tensor(scan), torch.as_tensor(whole))
+
+
+def test_the_grid_holds_the_object_above_and_below_a_ring(volume):
+    made = io.load(volume)
+    ring = TransducerArray.ring(8, 60e-3)
+    raised = TransducerArray.of(torch.nn.functional.pad(ring.positions, (1, 0)))
+    recorder, _ = plan(made.medium, raised, TraceSettings((30e3, 50e3)))
+    low, high = (
+        float(x) for x in (recorder.simulation.grid.axis(0)[0], recorder.simulation.grid.axis(0)[-1])
+    )
+    assert low < -35e-3 and high > 35e-3, "the body is 80 mm high"
 
 
 @pytest.mark.parametrize(

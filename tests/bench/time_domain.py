@@ -1,9 +1,9 @@
-"""Time stepping, side by side with deepwave: nanoseconds per cell and step, forward and with a gradient.
+"""Time stepping, side by side with deepwave and devito: nanoseconds per cell and step, forward and with a gradient.
 
-Both run the same uniform grid, layers included, with the same step, shots and receivers, at order eight in space.
-usct's receivers are band-limited points between the nodes, deepwave's are nodes. The gradient is that of a misfit
-of spectra at two frequencies: deepwave runs backward through its stored fields; usct transforms the fields of all
-elements while they pass and multiplies them.
+All run the same uniform grid, layers included, with the same step, shots and receivers, at order eight in space.
+usct's receivers are band-limited points between the nodes, the others' are nodes. Layers differ: devito's only damp.
+The gradient is that of a misfit of spectra at two frequencies: deepwave runs backward through its stored fields; usct
+transforms the fields of all elements while they pass and multiplies them.
 """
 
 import gc
@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from tests.bench import devito_wave
 from tests.bench.baselines import UnavailableError
 from tests.bench.measure import Measured, measure
 from usct.acquisition import TransducerArray
@@ -30,6 +31,8 @@ BAND = (200e3, 500e3)
 COURANT = 0.4
 """Within what deepwave steps without dividing the step."""
 MISFIT = [250e3, 400e3]
+FLOOR_BYTES = 12
+"""A step of a cell reads the field and reads and writes the last one, in single precision; maps serve all shots."""
 
 
 @dataclass(frozen=True)
@@ -72,48 +75,73 @@ class Case:
         return TimeDomain(Simulation(grid, probe.array, BAND, time_step=self.step, duration=spare - 1e-12))
 
 
-def rows(quick: bool, repeats: int) -> list[Row]:
-    """Rows of both, and their ratios.
+def rows(quick: bool, repeats: int) -> tuple[list[Row], list[str]]:
+    """Rows of all that are here, usct's over each, and why others are absent.
 
     Args:
         quick: Take a small grid.
         repeats: Counted runs of each; the fastest counts, since others may use the machine.
-
-    Raises:
-        UnavailableError: If deepwave is not installed.
     """
-    try:
-        import deepwave
-    except ImportError as error:
-        raise UnavailableError(f"deepwave is not installed ({error})") from None
     case = Case(n=96, n_steps=120, n_receivers=32) if quick else Case()
-    del deepwave
+    floor = FLOOR_BYTES / bandwidth()
+    makers = {
+        "forward": {"usct": _our_forward, "deepwave": _their_forward, "devito": _devito_forward},
+        "gradient": {"usct": _our_gradient, "deepwave": _their_gradient},
+    }
     found: list[Row] = []
-    for name, ours, theirs in (
-        ("forward", _our_forward(case), _their_forward(case)),
-        ("gradient", _our_gradient(case), _their_gradient(case)),
-    ):
-        best: dict[str, Measured[torch.Tensor]] = {}
-        for turn in range(repeats + 1):
-            for who, call in (("usct", ours), ("deepwave", theirs)):
-                gc.collect()
-                run = measure(call, CPU)
-                if turn > 0 and (who not in best or run.seconds < best[who].seconds):
-                    best[who] = run
-        base = best["usct"].seconds
-        for who, run in best.items():
+    absent: list[str] = []
+    for name, contenders in makers.items():
+        calls = {}
+        for who, maker in contenders.items():
+            try:
+                calls[who] = maker(case)
+            except UnavailableError as reason:
+                absent.append(f"time-domain {name}, {reason}")
+        best = _fastest(calls, repeats)
+        found += _rows(name, case, best, floor)
+    return found, absent
+
+
+def _fastest(calls: dict[str, Callable[[], torch.Tensor]], repeats: int) -> dict[str, Measured[torch.Tensor]]:
+    """The fastest run of each, by turns; the first, which compiles, does not count."""
+    best: dict[str, Measured[torch.Tensor]] = {}
+    for turn in range(repeats + 1):
+        for who, call in calls.items():
+            gc.collect()
+            run = measure(call, CPU)
+            if turn > 0 and (who not in best or run.seconds < best[who].seconds):
+                best[who] = run
+    return best
+
+
+def _rows(name: str, case: Case, best: dict[str, Measured[torch.Tensor]], floor: float) -> list[Row]:
+    base = best["usct"].seconds
+    found: list[Row] = []
+    for who, run in best.items():
+        pace = run.seconds / case.work
+        found.append(
+            {
+                "name": f"time-domain {name}, {who}, {case.n}",
+                "seconds": run.seconds,
+                "ratio": run.seconds / base,
+                "nanoseconds_per_cell_and_step": 1e9 * pace,
+                "over_memory_floor": pace / floor,
+                "peak_bytes": run.peak_bytes,
+            }
+        )
+    for who, run in best.items():
+        if who != "usct":
             found.append(
-                {
-                    "name": f"time-domain {name}, {who}, {case.n}",
-                    "seconds": run.seconds,
-                    "ratio": run.seconds / base,
-                    "nanoseconds_per_cell_and_step": 1e9 * run.seconds / case.work,
-                    "peak_bytes": run.peak_bytes,
-                }
+                {"name": f"time-domain {name} / {who}", "seconds": base, "ratio": base / run.seconds}
             )
-        ratio = base / best["deepwave"].seconds
-        found.append({"name": f"time-domain {name} / deepwave", "seconds": base, "ratio": ratio})
     return found
+
+
+def bandwidth(n_bytes: int = 2**28, repeats: int = 5) -> float:
+    """What copying large arrays reads and writes, on all threads [bytes/s]."""
+    source, target = (torch.ones(n_bytes // 4) for _ in range(2))
+    seconds = min(measure(lambda: target.copy_(source), CPU).seconds for _ in range(repeats))
+    return 2 * n_bytes / seconds
 
 
 def _our_forward(case: Case) -> Callable[[], torch.Tensor]:
@@ -134,8 +162,18 @@ def _our_gradient(case: Case) -> Callable[[], torch.Tensor]:
     return gradient
 
 
+def _devito_forward(case: Case) -> Callable[[], torch.Tensor]:
+    model = case.model(case.n_receivers)
+    nodes = ZONE + model.grid.fractional_index(model.array.positions).round().long()
+    signal = model.simulation.drive.signal(case.n_steps).float()
+    return devito_wave.forward(case.n, SPACING, case.step, signal, nodes[: case.n_shots], nodes, ZONE)
+
+
 def _their_run(case: Case, n_receivers: int) -> Callable[[torch.Tensor], torch.Tensor]:
-    import deepwave
+    try:
+        import deepwave
+    except ImportError as error:
+        raise UnavailableError(f"deepwave is not installed ({error})") from None
 
     model = case.model(n_receivers)
     nodes = model.grid.fractional_index(model.array.positions).round().long()
