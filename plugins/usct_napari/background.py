@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from napari.qt.threading import create_worker
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QThreadPool, QTimer
+from qtpy.QtCore import QEventLoop, QThreadPool, QTimer
 from qtpy.QtWidgets import QApplication
+
+Result = TypeVar("Result")
 
 PAUSE = 20
 """Between two steps, long enough for the window to draw and to hear of keys and clicks [ms]."""
@@ -34,6 +36,36 @@ def in_background(
     worker.errored.connect(lambda error: _tell(error, failed))
     worker.start()
     return worker
+
+
+def waited(work: Callable[[], Result]) -> Result:
+    """Do some work in a thread, and return what it returned; the window goes on answering meanwhile.
+
+    Args:
+        work: Computes, reads or imports; must not touch the window. Where there is no window it is done at once.
+
+    Raises:
+        InputError: If the window is closed before its end. And whatever the work raises.
+    """
+    if QApplication.instance() is None:
+        return work()
+    found: list[Result] = []
+    errors: list[Exception] = []
+    loop = QEventLoop()
+    _wait_at_the_end()
+    worker = create_worker(work, _start_thread=False, _ignore_errors=True)
+    worker.returned.connect(found.append)
+    worker.errored.connect(errors.append)
+    worker.finished.connect(loop.quit)
+    worker.start()
+    loop.exec()
+    if errors:
+        raise errors[0]
+    if not found:
+        from usct.errors import InputError
+
+        raise InputError("The window was closed before its work was done.")
+    return found[0]
 
 
 @cache

@@ -1,66 +1,43 @@
 """The panel that compares images with the truth and with each other: side by side, along a line, in numbers."""
 
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import (
+    QCheckBox,
+    QHBoxLayout,
     QLabel,
     QListWidget,
     QListWidgetItem,
-    QPushButton,
     QTextBrowser,
     QVBoxLayout,
     QWidget,
 )
 
-from usct.acquisition import Acquisition
 from usct.evaluation.case import CaseScores
-from usct.medium import Medium
-from usct.phantom.base import Phantom
-from usct.reconstruction import Reconstruction
 from usct.units import MILLIMETRE
 from usct_napari.background import in_background
-from usct_napari.comparison_plots import draw_images, draw_profiles, error_window
+from usct_napari.comparing import Image, briefly, error_window, errors_of, images_of, scored
+from usct_napari.comparison_words import lesion_table, score_table
 from usct_napari.layers import signed_layer
 from usct_napari.opening import frame_soon
 from usct_napari.plots import Plot
+from usct_napari.profiles import draw_profiles
+from usct_napari.side_by_side import pile, spread
 from usct_napari.sources import is_closed
 from usct_napari.sourcing import Source, source_of
 
 if TYPE_CHECKING:
     from napari import Viewer
+    from napari.layers import Layer
 
 LINE = "profile"
-
-
-@dataclass(frozen=True)
-class Image:
-    """Something to compare.
-
-    Attributes:
-        name: For people.
-        medium: The image.
-        path: Its file.
-        result: The whole result, where it is one.
-        truth: The whole truth, where it is one.
-    """
-
-    name: str
-    medium: Medium
-    path: Path
-    result: Reconstruction | None = None
-    truth: Phantom | Medium | None = None
-
-    @property
-    def is_start(self) -> bool:
-        """Whether a run began with it."""
-        return self.result is None and self.truth is None
 
 
 class ComparePanel(QWidget):
@@ -76,11 +53,17 @@ class ComparePanel(QWidget):
         self.scores: dict[str, CaseScores] = {}
         self.listed, self.words = QListWidget(), QTextBrowser()
         self.listed.setToolTip("What to compare.")
-        self.subtract, self.status = QPushButton("Errors as layers"), QLabel("")
-        self.images, self.profiles = Plot(napari_viewer, 1, height=260), Plot(napari_viewer, 1, height=180)
+        self.beside, self.errors = QCheckBox("Side by side"), QCheckBox("Errors")
+        self.beside.setToolTip(
+            "In the window, where moving or zooming one image moves all; else one above the other."
+        )
+        self.errors.setToolTip("Each image less the truth, as a layer; side by side it lies below the image.")
+        self.status, self.profiles = QLabel(""), Plot(napari_viewer, 1, height=240)
         self._lay_out()
         self.listed.itemChanged.connect(lambda _: self._compare())
-        self.subtract.clicked.connect(self._add_errors)
+        for box in (self.beside, self.errors):
+            box.setChecked(True)
+            box.toggled.connect(lambda _: self._arrange())
         # Layers come and go several at a time, and all of them when the window closes.
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
@@ -94,13 +77,28 @@ class ComparePanel(QWidget):
     def _lay_out(self) -> None:
         self.status.setWordWrap(True)
         self.listed.setMaximumHeight(96)
-        layout = QVBoxLayout(self)
-        for part in (self.listed, self.images, self.profiles, self.subtract, self.status, self.words):
+        boxes, layout = QHBoxLayout(), QVBoxLayout(self)
+        for box in (self.beside, self.errors):
+            boxes.addWidget(box)
+        boxes.addStretch()
+        layout.addWidget(self.listed)
+        layout.addLayout(boxes)
+        for part in (self.profiles, self.status, self.words):
             layout.addWidget(part)
-        layout.setStretch(1, 3)
         layout.setStretch(2, 2)
-        layout.setStretch(5, 2)
-        self.setMinimumWidth(460)
+        layout.setStretch(4, 3)
+        self.setMinimumWidth(330)
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Lay the images out as this panel has them."""
+        super().showEvent(event)
+        QTimer.singleShot(0, self._arrange)
+
+    def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Leave the window to other panels."""
+        super().hideEvent(event)
+        if event is None or not event.spontaneous():
+            pile(self.viewer)
 
     @property
     def chosen(self) -> list[Image]:
@@ -133,7 +131,7 @@ class ComparePanel(QWidget):
         for path in new:
             self._files[path] = []
             self._pending.add(path)
-            in_background(partial(_images_of, path), partial(self._take, path))
+            in_background(partial(images_of, path), partial(self._take, path))
 
     def _take(self, path: Path, found: list[Image]) -> None:
         if path in self._files:
@@ -146,27 +144,33 @@ class ComparePanel(QWidget):
         before = {item.text(): item.checkState() for item in self._items()}
         self.listed.blockSignals(True)
         self.listed.clear()
-        for image in (image for images in self._files.values() for image in images):
+        images = [image for found in self._files.values() for image in found]
+        # Runs mostly begin alike.
+        starts = [image for image in images if image.is_start][1:]
+        for image in images:
             item = QListWidgetItem(image.name)
             item.setData(Qt.ItemDataRole.UserRole, image.name)
             item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
-            usual = Qt.CheckState.Unchecked if image.is_start else Qt.CheckState.Checked
+            usual = Qt.CheckState.Unchecked if image in starts else Qt.CheckState.Checked
             item.setCheckState(before.get(image.name, usual))
             self.listed.addItem(item)
         self.listed.blockSignals(False)
         self._compare()
 
+    @property
+    def _truth(self) -> Image | None:
+        return next((image for image in self.chosen if image.truth is not None), None)
+
     def _compare(self) -> None:
-        """Draw what is ticked, and score it in the background."""
-        images = self.chosen
-        truth = next((image for image in images if image.truth is not None), None)
-        self.subtract.setEnabled(truth is not None)
+        """Show what is ticked, and score it in the background."""
+        images, truth = self.chosen, self._truth
+        self.errors.setEnabled(truth is not None)
         if not images:
-            self.images.say(0, "open a scan with its truth, and results")
-            self.images.refresh()
+            self.profiles.say(0, "open a scan with its truth, and results")
+            self.profiles.refresh()
             return
-        draw_images(self.images, _briefly(images), None if truth is None else truth.medium)
         self._follow_line(images)
+        self._arrange()
         results = {image.name: image.result for image in images if image.result is not None}
         if truth is None or truth.truth is None or not results:
             self.words.setHtml("<i>Tick a truth and a result to see scores.</i>")
@@ -179,12 +183,12 @@ class ComparePanel(QWidget):
             if asked == self._asked:
                 self._show_scores(scores)
 
-        in_background(lambda: _scored(results, true), show, self.status.setText)
+        in_background(lambda: scored(results, true), show, self.status.setText)
 
     def _show_scores(self, scores: Mapping[str, CaseScores]) -> None:
         self.scores = dict(scores)
         self.status.setText("")
-        self.words.setHtml(_table(scores))
+        self.words.setHtml(lesion_table(scores) + score_table(scores))
 
     def _follow_line(self, images: list[Image]) -> None:
         """Draw the images along the line in the viewer; made where it is missing."""
@@ -210,63 +214,45 @@ class ComparePanel(QWidget):
     def _draw_profiles(self) -> None:
         if LINE in self.viewer.layers and self.viewer.layers[LINE].data:
             ends = np.asarray(self.viewer.layers[LINE].data[0])[:, -2:] * MILLIMETRE
-            draw_profiles(self.profiles, _briefly(self.chosen), ends)
+            draw_profiles(self.profiles, briefly(self.chosen), ends)
 
-    def _add_errors(self) -> None:
-        """Show each image less the truth as a layer."""
-        images = self.chosen
-        truth = next(image for image in images if image.truth is not None)
-        for image in images:
-            if image.truth is None:
-                error = image.medium.sound_speed - truth.medium.resampled(image.medium.grid).sound_speed
-                name = f"error [m/s] · {image.name}"
-                source = Source(image.path, "shown", "error")
-                data, facts, _ = signed_layer(
-                    error, image.medium.grid, name, source, bound=error_window([error])
-                )
-                if name in self.viewer.layers:
-                    self.viewer.layers[name].data = data
-                else:
-                    self.viewer.add_image(data, **facts)
+    def _arrange(self) -> None:
+        """Lay the ticked images out in the window, and their errors once these are known."""
+        images, truth = self.chosen, self._truth
+        if truth is None or not self.errors.isChecked():
+            self._lay_side_by_side(images, [])
+            return
+        true = truth
 
+        def show(errors: Mapping[str, torch.Tensor]) -> None:
+            if images == self.chosen and self.isVisible():
+                below = [self._error_layer(image, errors) or self.viewer.layers[LINE] for image in images]
+                self._lay_side_by_side(images, below)
 
-def _briefly(images: list[Image]) -> list[tuple[str, Medium]]:
-    """Names, without what all of them begin with, and images."""
-    shared = len(os.path.commonprefix([image.name for image in images])) if len(images) > 1 else 0
-    return [(image.name[shared:].strip(" :-") or image.name, image.medium) for image in images]
+        in_background(lambda: errors_of(images, true), show, self.status.setText)
 
+    def _lay_side_by_side(self, images: list[Image], below: list["Layer"]) -> None:
+        shown = [layer for image in images if (layer := self._layer_of(image)) is not None]
+        if self.beside.isChecked() and 1 < len(shown) == len(images) and self.isVisible():
+            spread(self.viewer, [shown, below] if below else [shown])
+        else:
+            pile(self.viewer)
 
-def _images_of(path: Path) -> list[Image]:
-    """Everything of a file that can be compared."""
-    from usct import io
-    from usct.io.glance import glance
+    def _layer_of(self, image: Image) -> "Layer | None":
+        wanted = image.path, image.quantity
+        found = ((layer, source_of(layer)) for layer in self.viewer.layers)
+        return next((x for x, s in found if s is not None and (s.path, s.quantity) == wanted), None)
 
-    seen = glance(path)
-    thing: Any = seen or io.load(path)
-    if isinstance(thing, Reconstruction):
-        start = Image(f"{path.stem}: start", thing.start, path)
-        return [start, Image(path.stem, thing.medium, path, result=thing)]
-    if isinstance(thing, Phantom):
-        return [Image(path.stem, thing.medium, path, truth=thing)]
-    truth = thing.truth if seen is not None or isinstance(thing, Acquisition) else None
-    return [] if truth is None else [Image(f"{path.stem}: truth", truth, path, truth=truth)]
-
-
-def _scored(results: Mapping[str, Reconstruction], truth: Phantom | Medium) -> dict[str, CaseScores]:
-    from usct.evaluation.case import evaluate_case
-
-    return {name: evaluate_case(result, truth) for name, result in results.items()}
-
-
-def _table(scores: Mapping[str, CaseScores]) -> str:
-    """Scores and lesions, a column for each result."""
-    columns = [dict((*s.image.rows(), *s.rows())) for s in scores.values()]
-    shared = len(os.path.commonprefix(list(scores))) if len(scores) > 1 else 0
-    head = "".join(f"<th align='left' style='padding-left:10px'>{name[shared:]}</th>" for name in scores)
-    rows = "".join(
-        f"<tr><td>{label}</td>"
-        + "".join(f"<td style='padding-left:10px'><b>{column.get(label, '')}</b></td>" for column in columns)
-        + "</tr>"
-        for label in dict.fromkeys(label for column in columns for label in column)
-    )
-    return f"<table width='100%'><tr><th></th>{head}</tr>{rows}</table>"
+    def _error_layer(self, image: Image, errors: Mapping[str, torch.Tensor]) -> "Layer | None":
+        """The layer of an image less the truth, made or filled; None for the truth itself."""
+        if image.name not in errors:
+            return None
+        name, source = f"error [m/s] · {image.name}", Source(image.path, "shown", "error")
+        # The start's error is larger than all that is to be seen.
+        bound = error_window([errors[x.name] for x in self.chosen if x.name in errors and not x.is_start])
+        data, facts, _ = signed_layer(errors[image.name], image.medium.grid, name, source, bound=bound)
+        if name not in self.viewer.layers:
+            return self.viewer.add_image(data, **facts)
+        layer = self.viewer.layers[name]
+        layer.data, layer.contrast_limits = data, facts["contrast_limits"]
+        return layer

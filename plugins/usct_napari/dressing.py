@@ -1,4 +1,4 @@
-"""What layer data cannot carry: colour bars beside maps, and a scale bar."""
+"""What layer data cannot carry: colour bars beside maps, a scale bar, panels, and sentences for people."""
 
 import sys
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,10 @@ if TYPE_CHECKING:
 
 SETTLED = 500
 """By when a window that is being opened has taken its room [ms]."""
+SOON = 30
+"""By when bars and marks follow a change of the layers [ms]."""
+LARGE_BAR, SMALL_BAR = ((25, 150), 10), ((12, 90), 8)
+"""Width and height [pixels] of colour bars, and their font size [points]; small in the cells of a grid."""
 _DRESSED = "usct_dressed"
 
 
@@ -30,34 +34,49 @@ def tell_soon(sentence: str) -> None:
     QTimer.singleShot(SETTLED, lambda: show_error(sentence))
 
 
+def open_panel(viewer: "Viewer", name: str) -> None:
+    """Open one of usct's panels in front of others, unless it is open."""
+    if f"{name} (usct)" not in viewer.window.dock_widgets:
+        viewer.window.add_plugin_dock_widget("usct", name, tabify=True)
+
+
 def dress(viewer: "Viewer") -> None:
     """Give every map of usct, now and later, a colour bar, and the viewer a scale bar.
 
     Args:
         viewer: Dressed only once.
     """
-    if getattr(viewer.layers, _DRESSED, False):
+    if hasattr(viewer.layers, _DRESSED):
         return
-    setattr(viewer.layers, _DRESSED, True)
+    from qtpy.QtCore import QTimer
+
+    # Later, and once for several layers: a bar takes longer to make than a layer, and the list is still growing.
+    soon = QTimer()
+    setattr(viewer.layers, _DRESSED, soon)
+    soon.setSingleShot(True)
+    soon.setInterval(SOON)
+    soon.timeout.connect(lambda: _arrange(viewer))
 
     def arrange(_: Any = None) -> None:
-        _arrange_bars(viewer)
+        soon.start()
 
     def inserted(event: Any) -> None:
         event.value.events.visible.connect(arrange)
-        viewer.canvas.overlays.scale_bar.visible = True
-        arrange()
-        if source_of(event.value) is not None and "Image" in type(event.value).__name__:
-            # Not now: the list is in the middle of growing.
-            QTimer.singleShot(0, lambda: _raise_marks(viewer))
-
-    from qtpy.QtCore import QTimer
+        soon.start()
 
     viewer.layers.events.inserted.connect(inserted)
     viewer.layers.events.removed.connect(arrange)
     for layer in viewer.layers:
         layer.events.visible.connect(arrange)
-    arrange()
+    soon.start()
+
+
+def _arrange(viewer: "Viewer") -> None:
+    if len(viewer.layers):
+        viewer.canvas.overlays.scale_bar.visible = True
+    if not viewer.canvas.grid.enabled:
+        _raise_marks(viewer)
+    _arrange_bars(viewer)
 
 
 def _arrange_bars(viewer: "Viewer") -> None:
@@ -70,6 +89,9 @@ def _arrange_bars(viewer: "Viewer") -> None:
         key = (layer.colormap.name, tuple(layer.contrast_limits))
         wanted = layer.visible and key not in have
         # Setting what holds already would draw the bar anew, which takes longer than all else here.
+        size, font_size = SMALL_BAR if viewer.canvas.grid.enabled else LARGE_BAR
+        if wanted and layer.colorbar.size != size:
+            layer.colorbar.size, layer.colorbar.font_size = size, font_size
         if layer.colorbar.visible != wanted:
             layer.colorbar.position = "bottom_left"
             layer.colorbar.visible = wanted
@@ -77,11 +99,14 @@ def _arrange_bars(viewer: "Viewer") -> None:
             have.add(key)
 
 
+def is_mark(layer: object) -> bool:
+    """Whether a layer of usct shows elements, places or lines, which belong above images."""
+    return source_of(layer) is not None and type(layer).__name__ in ("Points", "Shapes")
+
+
 def _raise_marks(viewer: "Viewer") -> None:
     """Put elements and other marks above the images."""
-    marks = [
-        x for x in viewer.layers if source_of(x) is not None and type(x).__name__ in ("Points", "Shapes")
-    ]
+    marks = [layer for layer in viewer.layers if is_mark(layer)]
     top = list(viewer.layers)[len(viewer.layers) - len(marks) :]
     if marks and top != marks:
         active = viewer.layers.selection.active

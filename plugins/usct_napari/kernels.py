@@ -30,6 +30,7 @@ from usct_napari.layers import signed_layer
 from usct_napari.opening import frame, frame_soon, open_later
 from usct_napari.plots import COLOURS, Plot
 from usct_napari.probing import Answer, Prober
+from usct_napari.side_by_side import pile, spread
 from usct_napari.sources import SourceBox, is_closed
 from usct_napari.sourcing import Source, source_of
 
@@ -37,14 +38,15 @@ if TYPE_CHECKING:
     from napari import Viewer
 
 VIEWS = {
-    "Image": "sound_speed",
-    "Resolution": "resolution",
-    "Uncertainty": "standard_deviation",
-    "Pattern": "mode",
-    "Answer at a place": "answer",
-    "Point spread at a place": "spread",
+    "Image": ("sound_speed",),
+    "Image, resolution, uncertainty": ("sound_speed", "resolution", "standard_deviation"),
+    "Resolution": ("resolution",),
+    "Uncertainty": ("standard_deviation",),
+    "Pattern": ("mode",),
+    "Answer at a place": ("answer",),
+    "Point spread at a place": ("spread",),
 }
-"""What can be looked at, and the quantity of its layer."""
+"""What can be looked at, and the quantities of its layers; several lie side by side."""
 NEAR = 60.0
 """What is seen around a place [mm]."""
 
@@ -70,7 +72,7 @@ class KernelsPanel(QWidget):
         )
         self.status, self.words = QLabel(""), QTextBrowser()
         self.show_box, self.ask = QComboBox(), QPushButton("Click a place")
-        self.mode, self.mode_label = QSlider(Qt.Orientation.Horizontal), QLabel("Pattern 1")
+        self.mode, self.mode_label = QSlider(Qt.Orientation.Horizontal), QLabel("1")
         self.plots = {
             name: Plot(napari_viewer, height=220) for name in ("Spectrum", "Detail", "Theory", "Place")
         }
@@ -101,7 +103,10 @@ class KernelsPanel(QWidget):
         look = QFormLayout()
         look.addRow("Diagnosis", self.box)
         look.addRow("Show", self.show_box)
-        look.addRow(self.mode_label, self.mode)
+        pattern = QHBoxLayout()
+        pattern.addWidget(self.mode)
+        pattern.addWidget(self.mode_label)
+        look.addRow("Pattern", pattern)
         look.addRow(self.ask)
         layout = QVBoxLayout(self)
         for part in (make, buttons, self.status, look, self.words, self.tabs):
@@ -213,7 +218,7 @@ class KernelsPanel(QWidget):
         number = self.mode.value()
         kernel = self.diagnosis.data_kernel
         strength = 100 * float(kernel.eigenvalues[number - 1] / kernel.eigenvalues[0])
-        self.mode_label.setText(f"Pattern {number} ({strength:.3g} %)")
+        self.mode_label.setText(f"{number} ({strength:.3g} %)")
         diagnosis = self.diagnosis
         values = torch.where(diagnosis.region, diagnosis.image_kernel.modes[number - 1], torch.nan)
         source = Source(path, "shown", "mode")
@@ -231,13 +236,24 @@ class KernelsPanel(QWidget):
             self.viewer.add_image(data, **facts)
 
     def _show(self) -> None:
-        """Leave only the chosen map of this diagnosis visible."""
+        """Leave only the chosen maps of this diagnosis visible."""
         wanted = VIEWS[self.show_box.currentText()]
+        shown = {
+            source.quantity: layer
+            for layer in self.viewer.layers
+            if (source := source_of(layer)) is not None
+            and source.quantity in wanted
+            and (source.kind == "shown" or (source.kind, source.path) == ("diagnosis", self.box.path))
+        }
+        if len(shown) > 1:
+            spread(self.viewer, [[shown[quantity] for quantity in wanted if quantity in shown]])
+            return
+        pile(self.viewer)
         for layer in self.viewer.layers:
             source = source_of(layer)
             if source is None or source.quantity == "elements":
                 continue
-            visible = source.quantity == wanted and source.kind in ("diagnosis", "shown")
+            visible = layer in shown.values()
             if layer.visible != visible:
                 layer.visible = visible
         frame(self.viewer)
@@ -287,7 +303,7 @@ class KernelsPanel(QWidget):
             inside = torch.where(answer.region, values, torch.nan)
             made = signed_layer(inside, answer.grid, name, Source(path, "shown", quantity), visible=False)
             steps.append(partial(self._put, made))
-        if VIEWS[self.show_box.currentText()] not in ("answer", "spread"):
+        if VIEWS[self.show_box.currentText()] not in (("answer",), ("spread",)):
             steps.append(lambda: self.show_box.setCurrentText("Point spread at a place"))
         one_by_one([*steps, self._show, lambda: self._draw_place(answer), lambda: self._go_to(y, x)])
 

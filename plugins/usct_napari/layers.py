@@ -84,13 +84,13 @@ def _map(
 
 
 def _medium_layers(
-    medium: Medium, title: str, kind: str, path: Path, visible: bool = True
+    medium: Medium, title: str, kind: str, path: Path, visible: bool = True, prefix: str = ""
 ) -> list[LayerData]:
-    """The maps of a medium; the sound speed on top."""
+    """The maps of a medium; the sound speed on top. `prefix` tells its quantities from those of another one."""
     layers = []
     if medium.density is not None:
         window = (float(medium.density.min()), max(float(medium.density.max()), 1.0))
-        source = Source(path, kind, "density")
+        source = Source(path, kind, f"{prefix}density")
         layers.append(
             _map(
                 medium.density,
@@ -106,17 +106,17 @@ def _medium_layers(
         loss = attenuation_to_db(1.0) * medium.attenuation
         highest = float(np.percentile(loss.numpy(), 99.5))
         top = next((w for w in ATTENUATION_WINDOWS if w >= highest), ATTENUATION_WINDOWS[-1])
-        name, source = named(f"{title}attenuation [dB/cm]", path), Source(path, kind, "attenuation")
+        name, source = named(f"{title}attenuation [dB/cm]", path), Source(path, kind, f"{prefix}attenuation")
         layers.append(_map(loss, medium.grid, name, source, LOSS_COLOURS, (0.0, top), False))
-    source = Source(path, kind, "sound_speed")
+    source = Source(path, kind, f"{prefix}sound_speed")
     return [*layers, speed_layer(medium, named(f"{title}sound speed [m/s]", path), source, visible)]
 
 
 def _scan_layers(scan: Acquisition | ScanGlance, path: Path) -> list[LayerData]:
     layers: list[LayerData] = []
-    for medium, name in ((scan.start, "start: "), (scan.truth, "truth: ")):
+    for medium, name, prefix in ((scan.start, "start: ", "start_"), (scan.truth, "truth: ", "")):
         if medium is not None:
-            layers += _medium_layers(medium, name, "scan", path, visible=name == "truth: ")
+            layers += _medium_layers(medium, name, "scan", path, visible=medium is scan.truth, prefix=prefix)
     if isinstance(scan, ScanGlance):
         usable = scan.valid
     else:
@@ -141,7 +141,10 @@ def _phantom_layers(phantom: Phantom, path: Path) -> list[LayerData]:
 
 def _result_layers(result: Reconstruction, path: Path) -> list[LayerData]:
     start = speed_layer(
-        result.start, named("start: sound speed [m/s]", path), Source(path, "result", "start"), visible=False
+        result.start,
+        named("start: sound speed [m/s]", path),
+        Source(path, "result", "start_sound_speed"),
+        visible=False,
     )
     layers = [start, *_medium_layers(result.medium, "", "result", path)]
     layers[-1][1]["metadata"] |= {"message": result.message, "history": history_of(result)}

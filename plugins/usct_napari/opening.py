@@ -8,7 +8,7 @@ import numpy as np
 from qtpy.QtCore import QTimer
 
 from usct_napari.background import in_background, one_by_one
-from usct_napari.dressing import dress
+from usct_napari.dressing import dress, is_mark
 from usct_napari.sourcing import LayerData, source_of
 
 if TYPE_CHECKING:
@@ -46,12 +46,18 @@ def frame(viewer: "Viewer") -> None:
 
     napari's own `fit_to_view` fails for layers of two dimensions while others have three.
     """
-    boxes = [layer.extent.world[:, -2:] for layer in viewer.layers if layer.visible]
-    if not boxes or viewer.dims.ndisplay != 2:
+    side_by_side = viewer.canvas.grid.enabled
+    shown = [layer for layer in viewer.layers if layer.visible and not (side_by_side and is_mark(layer))]
+    if not shown or viewer.dims.ndisplay != 2:
         return
-    low, high = np.min([box[0] for box in boxes], axis=0), np.max([box[1] for box in boxes], axis=0)
+    lows, highs = (np.array([layer.extent.world[end, -2:] for layer in shown]) for end in (0, 1))
+    low, high = lows.min(axis=0), highs.max(axis=0)
+    if side_by_side and (lows.max(axis=0) < highs.min(axis=0)).all():
+        # What one of them shows alone is nothing to compare.
+        low, high = lows.max(axis=0), highs.min(axis=0)
     viewer.scene.camera.center = (0.0, *(0.5 * (low + high)))
-    viewer.scene.camera.zoom = FILLED * float((np.array(viewer.canvas.size) / (high - low)).min())
+    cell = np.array(viewer.canvas.size) / viewer.canvas.grid.actual_shape(viewer.layers)
+    viewer.scene.camera.zoom = FILLED * float((cell / (high - low)).min())
 
 
 def frame_soon(viewer: "Viewer") -> None:

@@ -4,7 +4,7 @@ import contextlib
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ class Window:
         self.viewer.window.resize(*SIZE)
         dress(self.viewer)
         self.longest_stall = self.longest_work = 0.0
-        self._last: tuple[float, float] | None = None
+        self._last = time.monotonic(), time.thread_time()
         self._heart = QTimer()
         self._heart.timeout.connect(self._beat)
         self._heart.start(self.BEAT)
@@ -52,19 +52,27 @@ class Window:
     def _beat(self) -> None:
         """Take the time since the window answered last, as it would answer a key or a click."""
         now = time.monotonic(), time.thread_time()
-        if self._last is not None:
-            self.longest_stall = max(self.longest_stall, now[0] - self._last[0])
-            self.longest_work = max(self.longest_work, now[1] - self._last[1])
+        self.longest_stall = max(self.longest_stall, now[0] - self._last[0])
+        self.longest_work = max(self.longest_work, now[1] - self._last[1])
         self._last = now
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Count what is done here as the window's own work."""
+        self._last = time.monotonic(), time.thread_time()
+        yield
+        self._beat()
 
     def open(self, path: Path) -> None:
         """Open a file as File > Open does."""
-        self.viewer.open(str(path), plugin="usct")
+        with self._watched():
+            self.viewer.open(str(path), plugin="usct")
         self.wait(0.5)
 
     def panel(self, name: str) -> Any:
         """Open a panel as the Plugins menu does."""
-        _, panel = self.viewer.window.add_plugin_dock_widget("usct", name)
+        with self._watched():
+            _, panel = self.viewer.window.add_plugin_dock_widget("usct", name)
         self.wait(0.5)
         return panel
 
@@ -81,7 +89,7 @@ class Window:
         """
         began = time.monotonic()
         # What was done between two waits is no work of the window's.
-        self._last = None
+        self._last = time.monotonic(), time.thread_time()
         while time.monotonic() - began < seconds:
             QApplication.processEvents()
             if until is not None and until():
@@ -117,13 +125,13 @@ def take(folder: Path, scan: Path, traces: Path) -> list[Path]:
         The pictures.
     """
     window = Window()
-    pictures = [folder / f"{name}.png" for name in ("scan", "reconstruct", "kernels", "compare")]
+    pictures = [folder / f"{name}.png" for name in ("scan", "reconstruct", "kernels", "maps", "compare")]
     picture_scan(window, traces, pictures[0])
     window.viewer.layers.clear()
     window.open(scan)
     _picture_reconstruction(window, scan, pictures[1])
-    picture_kernels(window, pictures[2])
-    picture_comparison(window, pictures[3])
+    picture_kernels(window, *pictures[2:4])
+    picture_comparison(window, pictures[4])
     window.viewer.close()
     return pictures
 
@@ -156,24 +164,26 @@ def _picture_reconstruction(window: Window, scan: Path, picture: Path) -> None:
     window.close_panel(panel)
 
 
-def picture_kernels(window: Window, picture: Path) -> None:
-    """Diagnose the result that is open with its scan, and take a picture of a pattern."""
+def picture_kernels(window: Window, pattern: Path, maps: Path) -> None:
+    """Diagnose the result that is open with its scan; take a picture of a pattern, and of maps beside the image."""
     panel = window.panel("Kernels")
     panel.diagnose.click()
     window.wait(until=lambda: panel.diagnosis is not None and not panel.command.is_running)
     window.wait(1.0)
     panel.mode.setValue(min(7, panel.mode.maximum()))
-    window.picture(picture)
+    window.picture(pattern)
+    panel.show_box.setCurrentText("Image, resolution, uncertainty")
+    panel.tabs.setCurrentWidget(panel.plots["Detail"])
+    window.picture(maps)
     window.close_panel(panel)
 
 
-def picture_comparison(window: Window, picture: Path) -> None:
-    """Compare everything that is open, and take a picture."""
+def picture_comparison(window: Window, picture: Path) -> Any:
+    """Compare everything that is open, take a picture, and return the panel."""
     panel = window.panel("Compare")
-    window.wait(until=lambda: bool(panel.scores))
-    window.show_only("sound_speed", "elements", "profile")
+    window.wait(until=lambda: bool(panel.scores) and window.viewer.canvas.grid.enabled)
     window.picture(picture)
-    window.close_panel(panel)
+    return panel
 
 
 def _is_open(window: Window, path: Path) -> bool:

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from usct_napari.dressing import current_viewer, dress, tell_soon
+from usct_napari.preferring import next_reader
 from usct_napari.sourcing import LayerData
 
 LARGE = 64 * 2**20
 """Traces larger than this stay in their file until somebody looks at them [bytes]."""
 
+Result = TypeVar("Result")
 Paths = str | Sequence[str]
 Found = list[LayerData] | list[tuple[None]]
 """Layers, or what napari takes as said already."""
@@ -17,14 +20,28 @@ Found = list[LayerData] | list[tuple[None]]
 def get_reader(path: Paths) -> Callable[[Paths], Found] | None:
     """The reader, or None where a file is none of usct's, so that other plug-ins get it.
 
+    A window that asked usct first gets the reader of the plug-in that is next.
+
     Args:
         path: One file, or several; a folder counts if it holds DICOM files.
     """
+    if current_viewer() is None:
+        return read_or_tell if _are_ours(path) else None
+    return read_or_tell if _in_thread(lambda: _are_ours(path)) else next_reader(path)
+
+
+def _in_thread(work: Callable[[], Result]) -> Result:
+    from usct_napari.background import waited
+
+    return waited(work)
+
+
+def _are_ours(path: Paths) -> bool:
+    """Whether usct would try to make sense of each of some files."""
     from usct.io.dicom import is_dicom
     from usct.io.glance import is_readable
 
-    paths = [Path(p) for p in _listed(path)]
-    return read_or_tell if all(is_dicom(p) or is_readable(p) for p in paths) else None
+    return all(is_dicom(p) or is_readable(p) for p in map(Path, _listed(path)))
 
 
 def read_or_tell(path: Paths) -> Found:
@@ -41,7 +58,7 @@ def read_or_tell(path: Paths) -> Found:
     dress(viewer)
     left_out: list[str] = []
     try:
-        layers: Found = read(path, left_out)
+        layers: Found = _in_thread(lambda: read(path, left_out))
     except InputError as error:
         layers, left_out = [(None,)], [str(error)]
     for one in _listed(path):

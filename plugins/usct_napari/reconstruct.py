@@ -4,7 +4,7 @@ import json
 import os
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.ticker import MaxNLocator
 from qtpy.QtCore import Qt, QTimer
@@ -20,13 +20,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from usct_napari.background import in_background
 from usct_napari.form import SettingsForm
 from usct_napari.layers import speed_layer
 from usct_napari.opening import frame, frame_soon, open_later
 from usct_napari.plots import COLOURS, Plot
 from usct_napari.running import Job, Run, Update, remaining
 from usct_napari.sources import SourceBox, is_closed
-from usct_napari.sourcing import Source
+from usct_napari.sourcing import LayerData, Source
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -130,8 +131,9 @@ class ReconstructPanel(QWidget):
         phase, message = self.run.state()
         updates = self.run.updates()
         busy = phase in ("starting", "running", "paused")
-        self.start.setEnabled(not busy and self._job() is not None)
-        self.start.setText("Resume" if self.run.can_resume and self._job() == self.run.job else "Start")
+        job = self._job()
+        self.start.setEnabled(not busy and job is not None)
+        self.start.setText("Resume" if self.run.can_resume and job == self.run.job else "Start")
         self.pause.setEnabled(busy)
         self.pause.setText("Go on" if self.run.is_held else "Pause")
         self.cancel.setEnabled(busy)
@@ -163,26 +165,25 @@ class ReconstructPanel(QWidget):
         written = run.live.stat().st_mtime
         if written == self._live_from:
             return
-        from usct import io
-        from usct.grid import Grid
-        from usct.medium import Medium
-
         self._live_from = written
-        arrays, texts = io.load_arrays(run.live)
-        place = json.loads(texts["grid"])
-        speed = arrays["sound_speed"]
-        medium = Medium(Grid(tuple(speed.shape), place["spacing"], tuple(place["origin"])), speed)
-        name = f"{run.folder.stem} (live)"
-        data, facts, _ = speed_layer(medium, name, Source(run.live, "live", "sound_speed"))
-        if name in self.viewer.layers:
-            self.viewer.layers[name].data = data
+
+        def show(made: LayerData) -> None:
+            if run is self.run and not self._is_open:
+                self._put(*made)
+
+        # A run that is begun anew takes its image away; the next one comes soon.
+        in_background(lambda: _live_layer(run), show, lambda _: None)
+
+    def _put(self, data: Any, facts: dict[str, Any], _: str) -> None:
+        if facts["name"] in self.viewer.layers:
+            self.viewer.layers[facts["name"]].data = data
         else:
             self.viewer.add_image(data, **facts)
             frame(self.viewer)
 
     def _open_result(self, run: Run) -> None:
         """Open the result in place of the image that grew."""
-        name = f"{run.folder.stem} (live)"
+        name = _live_name(run)
 
         def take_away() -> None:
             if name in self.viewer.layers:
@@ -257,17 +258,28 @@ class ReconstructPanel(QWidget):
             self._draw(run.updates())
 
     def _job(self) -> Job | None:
-        from usct.errors import InputError
-
-        if self.scan.path is None or not self.output.text():
-            return None
-        try:
-            self.form.config()
-        except InputError:
+        """What would be started, or None where something is missing or impossible."""
+        if self.scan.path is None or not self.output.text() or self.complaint.text():
             return None
         return Job(
             str(self.scan.path), self.output.text(), self.form.preset.currentText(), self.form.overrides()
         )
+
+
+def _live_name(run: Run) -> str:
+    return f"{run.folder.stem} (live)"
+
+
+def _live_layer(run: Run) -> LayerData:
+    """The newest image of a run."""
+    from usct import io
+    from usct.grid import Grid
+    from usct.medium import Medium
+
+    arrays, texts = io.load_arrays(run.live)
+    place, speed = json.loads(texts["grid"]), arrays["sound_speed"]
+    medium = Medium(Grid(tuple(speed.shape), place["spacing"], tuple(place["origin"])), speed)
+    return speed_layer(medium, _live_name(run), Source(run.live, "live", "sound_speed"))
 
 
 def _command(job: Job) -> str:

@@ -58,6 +58,7 @@ class Run:
         """Look at a folder, which need not exist yet."""
         self.folder = folder
         self._process: subprocess.Popen[bytes] | None = None
+        self._heard: tuple[int, list[Update]] = 0, []
 
     @classmethod
     def of(cls, output: Path) -> "Run":
@@ -127,6 +128,7 @@ class Run:
 
     def discard(self) -> None:
         """Forget a run that has ended."""
+        self._heard = 0, []
         if self.folder.exists():
             for path in self.folder.iterdir():
                 path.unlink()
@@ -159,9 +161,17 @@ class Run:
         return "failed", f"The process ended by itself; the last it said was: {lines[-1]}"
 
     def updates(self) -> list[Update]:
-        """All updates since the run began."""
-        lines = (self._read("progress.jsonl") or "").split("\n")[:-1]
-        return [Update(**json.loads(line)) for line in lines]
+        """All updates since the run began; only what was not there when this was asked last is read."""
+        path, (done, found) = self.folder / "progress.jsonl", self._heard
+        with contextlib.suppress(OSError), path.open("rb") as stream:
+            if path.stat().st_size < done:
+                done, found = 0, []
+            stream.seek(done)
+            whole, end, _ = stream.read().rpartition(b"\n")
+            new = [Update(**json.loads(line)) for line in whole.splitlines()]
+            self._heard = done + len(whole) + len(end), [*found, *new]
+            return self._heard[1]
+        return []
 
     def tell(self, phase: Phase, message: str, pid: int | None = None) -> None:
         """Write how the run is, in one step.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from platformdirs import user_cache_path
 
-from usct_napari.dressing import current_viewer
+from usct_napari.dressing import current_viewer, open_panel
 from usct_napari.reading import Found, read_or_tell
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ GAPS, DEAD = (7, 8, 9, 30, 31, 54), (5, 20)
 
 def breast() -> Found:
     """A breast phantom in a ring of 128 elements, spectra at 150, 200 and 250 kHz, 40 dB."""
-    return read_or_tell(str(_kept(BREAST)))
+    return _with_panel("Reconstruct", read_or_tell(str(_kept(BREAST))))
 
 
 def head() -> Found:
@@ -39,7 +39,17 @@ def traces() -> Found:
     water = _kept(WATER)
     # Panels choose what was opened last, which is to be the scan.
     found = read_or_tell([str(water), str(_kept(TRACES))])
-    return [layer for data in found for layer in _beside(data, water)]
+    return _with_panel("Scan", [layer for data in found for layer in _beside(data, water)])
+
+
+def _with_panel(name: str, found: Any) -> Found:
+    """What was opened, and beside it, once it is there, the panel with which to go on."""
+    viewer = current_viewer()
+    if viewer is not None and found != [(None,)]:
+        from qtpy.QtCore import QTimer
+
+        QTimer.singleShot(0, lambda: open_panel(viewer, name))
+    return found
 
 
 def _beside(data: Any, water: Path) -> list[Any]:

@@ -176,6 +176,7 @@ class ScanPanel(QWidget):
         if said:
             self.status.setText(said)
         array = self.scan.array
+        self._go_to_transmit(array, element)
         if array.positions.shape[1] != 2:
             return
         place = array.positions[element].numpy()[None] / MILLIMETRE
@@ -195,6 +196,18 @@ class ScanPanel(QWidget):
             metadata={"usct": Source(path, "shown", "chosen element", has_bar=False)},
         )
         self.viewer.layers.selection.active = active
+
+    def _go_to_transmit(self, array: TransducerArray, element: int) -> None:
+        """Let the traces in the window show the transmit of an element."""
+        sent = np.flatnonzero(array.transmits.numpy() == element)
+        for layer in self.viewer.layers:
+            source = source_of(layer)
+            if (
+                len(sent)
+                and source is not None
+                and (source.path, source.quantity) == (self.box.path, "traces")
+            ):
+                self.viewer.dims.set_point(self.viewer.dims.ndim - layer.ndim, int(sent[0]))
 
 
 def _reach(array: TransducerArray) -> float:

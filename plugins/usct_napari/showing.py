@@ -39,7 +39,7 @@ def open_window(files: Sequence[Path]) -> "Viewer":
     from napari import Viewer
     from napari.layers import Layer
 
-    from usct_napari.dressing import dress, tell_soon
+    from usct_napari.dressing import dress, open_panel, tell_soon
     from usct_napari.reading import read
 
     left_out: list[str] = []
@@ -52,7 +52,7 @@ def open_window(files: Sequence[Path]) -> "Viewer":
         kinds.append(layer.metadata["usct"].kind)
     viewer.reset_view()
     for name in dict.fromkeys(panel for kind in kinds for panel in PANELS.get(kind, ())):
-        viewer.window.add_plugin_dock_widget("usct", name, tabify=True)
+        open_panel(viewer, name)
     for sentence in left_out:
         tell_soon(sentence)
     return viewer

@@ -1,5 +1,6 @@
 """Images of other machines: what they show, where it lies, and what is refused."""
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,14 @@ def test_foreign_and_broken_files_cost_a_sentence(tmp_path: Path) -> None:
         broken.write_bytes(whole[:length])
         with pytest.raises(InputError, match=r"cut\.dcm"):
             read_dicom(broken)
+
+
+def test_lossy_jpeg_of_twelve_bits_is_said_to_be_so_with_a_remedy() -> None:
+    if importlib.util.find_spec("libjpeg") is not None:
+        pytest.skip("pylibjpeg-libjpeg is installed, which unpacks it")
+    path = Path(get_testdata_file("JPGExtended.dcm"))
+    with pytest.raises(InputError, match=r"lossy JPEG of 12 bits.*unpack the file with DCMTK \('dcmdjpeg"):
+        read_dicom(path)
 
 
 def test_a_size_that_lies_is_refused(tmp_path: Path) -> None:

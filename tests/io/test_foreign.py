@@ -11,6 +11,7 @@ import usct.io
 from tests.io.io_helpers import MatlabWriter
 from usct.acquisition import Acquisition, Spectra, Traces
 from usct.errors import InputError
+from usct.io.glance import is_readable
 from usct.phantom.base import Phantom
 from usct.units import attenuation_from_db
 
@@ -18,6 +19,7 @@ Variables = dict[str, np.ndarray]
 
 
 def load_scan(path: Path) -> Acquisition:
+    assert is_readable(path)
     scan = usct.io.load(path)
     assert isinstance(scan, Acquisition)
     return scan

@@ -11,6 +11,7 @@ from usct import io
 from usct.cli.app import _exit_code as usct
 from usct.errors import InputError
 from usct.io.breast_slices import read_slice
+from usct.io.glance import is_readable
 from usct.io.label_volumes import read_label_volume
 from usct.phantom import VICTRE, load_tissues
 from usct.units import attenuation_to_db
@@ -128,6 +129,7 @@ def nbp(path, label=29):
 
 def test_a_slice_of_nbp(tmp_path):
     made = io.load(nbp(tmp_path / "slice.mat"))
+    assert is_readable(tmp_path / "slice.mat")
     assert made.medium.sound_speed.tolist() == [[1500.0, 1440.0, 1520.0], [1500.0, 1500.0, 1555.0]]
     assert made.medium.density.tolist()[0] == pytest.approx([994.0, 911.0, 1041.0])
     assert attenuation_to_db(made.medium.attenuation[0, 2]) == pytest.approx(0.75)

@@ -13,6 +13,7 @@ from tests.io.io_helpers import write_v5, write_v73
 from usct import cli
 from usct.acquisition import Acquisition, Traces
 from usct.errors import InputError
+from usct.io.glance import is_readable
 
 N_T = 40
 STEP = 1e-7
@@ -31,6 +32,7 @@ def ring(count: int, radius: float = 0.1) -> np.ndarray:
 
 
 def loaded(path: Path, *more: Path) -> tuple[Acquisition, Traces]:
+    assert is_readable(path)
     scan = usct.io.load(path, *more)
     assert isinstance(scan, Acquisition)
     assert isinstance(scan.data, Traces)

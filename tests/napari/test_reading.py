@@ -155,17 +155,21 @@ def test_travel_times_open_as_a_picture_beside_the_ring(tmp_path):
     found = opened(path)
     np.testing.assert_allclose(found["delays [us]"][0], 1e6 * delays, rtol=1e-5)
     assert np.flatnonzero(found["elements"][1]["features"]["dead"]).tolist() == [2]
+    # As 'usct pick' writes them.
+    io.save(io.load(path), tmp_path / "delays.h5")
+    assert opened(tmp_path / "delays.h5").keys() == found.keys()
     # Panels for scans leave these alone.
     assert {facts["metadata"]["usct"].kind for _, facts, _ in found.values()} == {"travel times"}
 
 
 def test_files_of_other_programs_are_left_to_others(tmp_path):
+    (tmp_path / "pictures").mkdir()
     with h5py.File(tmp_path / "foreign.h5", "w") as file:
         file["image"] = np.zeros((4, 4))
         file["data"] = np.zeros((4, 4))
     (tmp_path / "text.h5").write_text("no HDF5 at all")
     (tmp_path / "empty.mat").write_bytes(b"")
-    for name in ("foreign.h5", "text.h5", "empty.mat", "missing.h5"):
+    for name in ("foreign.h5", "text.h5", "empty.mat", "missing.h5", "pictures"):
         assert reading.get_reader(str(tmp_path / name)) is None
         assert not is_readable(tmp_path / name)
 

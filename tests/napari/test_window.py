@@ -41,9 +41,26 @@ def test_napari_opens_scans_and_folders_without_a_question(drive, tmp_path):
     assert said.startswith("said ['damaged.h5: its checksum does not match"), said
 
 
+def test_what_usct_is_asked_first_but_does_not_read_goes_on_to_napari(drive, tmp_path):
+    pictures, foreign = tmp_path / "pictures", tmp_path / "foreign.h5"
+    pictures.mkdir()
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(pictures / "one.tif")
+    with h5py.File(foreign, "w") as file:
+        file["image"] = np.zeros((4, 4))
+    lines = drive("launching", pictures, foreign).splitlines()
+    assert [line for line in lines if line.startswith("layer ")] == ["layer pictures"]
+    # Neither of the two can make anything of it, which is said in a sentence.
+    (said,) = (line for line in lines if line.startswith("said "))
+    assert "foreign.h5: this is nothing that usct reads, and the reader of napari fails on it" in said, said
+
+
+def test_three_clicks_lead_from_an_empty_window_to_an_image(drive, tmp_path):
+    assert "3 clicks" in drive("three_clicks", tmp_path).splitlines()
+
+
 def test_a_click_through_from_scan_to_comparison_with_pictures(drive, tmp_path):
     assert "longest stalls" in drive("click_through", tmp_path)
-    for name in ("scan", "reconstruct", "kernels", "compare"):
+    for name in ("scan", "reconstruct", "kernels", "maps", "compare"):
         picture = tmp_path / f"{name}.png"
         values = np.asarray(Image.open(picture).convert("L"), dtype=float)
         # Both halves show something: the image, and the panel beside it.

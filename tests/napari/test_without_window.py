@@ -1,5 +1,6 @@
 """Runs, writers and the command, none of which needs a window."""
 
+import dataclasses
 import importlib.util
 import json
 import os
@@ -32,6 +33,24 @@ def test_time_left_is_told_by_what_was_done_since_the_last_start():
     # After a pause of the whole process its clock begins anew.
     resumed = updates((0.1, 5.0), (0.3, 9.0), (0.5, 4.0), (0.7, 5.0))
     assert running.remaining(resumed) == pytest.approx(1.5)
+
+
+def test_updates_are_read_as_they_come_and_anew_when_a_run_begins_anew(tmp_path):
+    run, lines = (
+        Run(tmp_path),
+        [json.dumps(dataclasses.asdict(u)) + "\n" for u in updates((0.1, 5.0), (0.3, 9.0))],
+    )
+    file = tmp_path / "progress.jsonl"
+    assert run.updates() == []
+    # The second is being written.
+    file.write_text(lines[0] + lines[1][:20])
+    assert run.updates() == updates((0.1, 5.0))
+    file.write_text("".join(lines))
+    assert run.updates() == run.updates() == updates((0.1, 5.0), (0.3, 9.0))
+    file.write_text(lines[1])
+    assert [update.fraction for update in run.updates()] == [0.3]
+    run.discard()
+    assert run.updates() == []
 
 
 def test_a_run_whose_process_is_gone_is_said_to_have_failed_with_its_last_words(tmp_path):

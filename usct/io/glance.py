@@ -11,7 +11,21 @@ import torch
 
 from usct.acquisition import TransducerArray
 from usct.errors import InputError
-from usct.io import hdf5, kwave, maps, matlab, native_write, travel_times, waveform_inversion, zea
+from usct.io import (
+    breast_slices,
+    hdf5,
+    kwave,
+    kwave_shots,
+    maps,
+    matlab,
+    native_write,
+    stride_shots,
+    trace_list,
+    travel_times,
+    uff,
+    waveform_inversion,
+    zea,
+)
 from usct.io.checks import position_faults
 from usct.io.native_read import read_medium
 from usct.medium import Medium
@@ -19,19 +33,21 @@ from usct.medium import Medium
 _SCAN = (*waveform_inversion.DATA_VARIABLES, travel_times.DATA_VARIABLE)
 _MAPS = ("C", "atten", *(name for pair in maps.AXIS_NAMES for name in pair))
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_KINDS = ("acquisition", "phantom", "reconstruction", "diagnosis")
+_KINDS = ("acquisition", "phantom", "reconstruction", "diagnosis", "travel_times")
 
 
 def is_readable(path: Path) -> bool:
-    """Whether `load` would try to make sense of a file, told by its first bytes and the names in it.
+    """Whether `load` would try to make sense of a file or folder, told by its first bytes and the names in it.
 
     No value is read, so that it is quick for files of any size; files of other programs that are HDF5 or MATLAB too
     are told apart by their names.
 
     Args:
-        path: Any file; missing or unreadable ones are not readable.
+        path: Any file or folder; missing or unreadable ones are not readable.
     """
     try:
+        if path.is_dir():
+            return trace_list.holds_trace_list(path) or _holds_shots(path)
         with path.open("rb") as stream:
             head = stream.read(2048)
         if matlab.is_matlab_5(head):
@@ -39,9 +55,19 @@ def is_readable(path: Path) -> bool:
         if not any(head[at : at + 8] == _HDF5 for at in (0, 512, 1024)):
             return False
         with h5py.File(path, "r") as file:
-            return _is_ours(file)
+            listed = trace_list.holds_trace_list(path.parent)
+            return _is_ours(file) or (listed and any(name in file for name in trace_list.DATA_NAMES))
     except (InputError, zlib.error, *hdf5.READ_ERRORS):
         return False
+
+
+def _holds_shots(folder: Path) -> bool:
+    """Whether the first HDF5 file of a folder is one of k-Wave's."""
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and h5py.is_hdf5(path):
+            with h5py.File(path, "r") as file:
+                return kwave.holds_kwave(file) or kwave_shots.is_output(file)
+    return False
 
 
 def _is_ours(file: h5py.File) -> bool:
@@ -49,7 +75,15 @@ def _is_ours(file: h5py.File) -> bool:
         return file.attrs.get("kind") in _KINDS
     if any(name in file for name in _SCAN) or ("protocol" in file.attrs and "space/spacing" in file):
         return True
-    if zea.holds_zea(file) or kwave.holds_kwave(file):
+    told_by = (
+        zea.holds_zea,
+        uff.find_channel_data,
+        kwave.holds_kwave,
+        kwave_shots.is_output,
+        stride_shots.holds_shots,
+        breast_slices.holds_nbp,
+    )
+    if any(holds(file) for holds in told_by):
         return True
     placed = any(x in file and y in file for x, y in maps.AXIS_NAMES)
     return any(

@@ -20,6 +20,18 @@ notification_manager.notification_ready.connect(
     lambda n: complaints.append(n.message) if n.severity >= NotificationSeverity.WARNING else None
 )
 window = Window()
+
+
+def cells() -> list[str]:
+    """Names of the layers in the grid's cells, row by row."""
+    layers, grid = window.viewer.layers, window.viewer.canvas.grid
+    assert grid.enabled
+    assert {layer.name for layer in layers if layer.visible} == {
+        layer.name for layer in layers if layer.name_overlay.visible
+    }
+    return [layers[n].name for _, inside in grid.iter_viewboxes(layers) for n in inside]
+
+
 picture_scan(window, traces_file(folder), folder / "scan.png")
 assert window.viewer.layers["elements · pulses"].features["dead"].to_numpy().nonzero()[0].tolist() == [3]
 window.viewer.layers.clear()
@@ -85,11 +97,11 @@ assert panel.run.state()[0] == "finished"
 # Half a second is the aim. In processor time, since others may hold the machine up; graphics, computed in software
 # here, are part of it.
 sys.stdout.write(f"longest stalls {stalls}\n")
-assert max(work for _, work in stalls) < 1.0, stalls
+assert max(work for _, work in stalls) < 0.5, stalls
 window.close_panel(panel)
 
 # What the data support; a click into the image.
-picture_kernels(window, folder / "kernels.png")
+picture_kernels(window, folder / "kernels.png", folder / "maps.png")
 panel = window.panel("Kernels")
 window.wait(until=lambda: panel.diagnosis is not None)
 assert "numbers" in panel.words.toPlainText()
@@ -97,6 +109,15 @@ panel.mode.setValue(2)
 window.wait(0.3)
 assert window.viewer.layers["pattern"].visible
 assert not window.viewer.layers["sound speed [m/s] · disc-tailored"].visible
+# How fine and how sure, beside the image itself; the camera is one for all.
+panel.show_box.setCurrentText("Image, resolution, uncertainty")
+window.wait(0.3)
+assert cells() == [
+    f"{what} · disc-tailored-kernels" for what in ("image [m/s]", "resolution [mm]", "uncertainty [m/s]")
+]
+panel.show_box.setCurrentText("Pattern")
+assert not window.viewer.canvas.grid.enabled
+assert window.viewer.layers["elements · disc"].visible
 panel.ask_at((5e-3, 0.0))
 window.wait(until=lambda: "point spread at a place" in window.viewer.layers)
 window.wait(0.5)
@@ -122,7 +143,32 @@ np.testing.assert_allclose(image.values, reached.medium.sound_speed, rtol=1e-6)
 (native,) = speed.save(str(folder / "saved.h5"), plugin="usct")
 assert torch.equal(io.load(native).medium.sound_speed, reached.medium.sound_speed)
 
-picture_comparison(window, folder / "compare.png")
+panel = picture_comparison(window, folder / "compare.png")
+images = [
+    "truth: sound speed [m/s] · disc",
+    *(f"{w}sound speed [m/s] · disc-tailored" for w in ("start: ", "")),
+]
+errors = [f"error [m/s] · disc-tailored{w}" for w in (": start", "")]
+assert cells() == [name for pair in zip(images, ["profile", *errors], strict=True) for name in pair]
+reached, truth = io.load(result), io.load(folder / "disc.h5").truth
+expected = reached.medium.sound_speed - truth.resampled(reached.medium.grid).sound_speed
+np.testing.assert_allclose(window.viewer.layers[errors[1]].data, expected, atol=1e-3)
+# A line that is drawn anew is followed.
+across = window.viewer.layers["profile"]
+across.data = [np.array([[5.0, -10.0], [5.0, 10.0]])]
+window.wait(0.3)
+curves = panel.profiles.axes[0].get_lines()
+assert len(curves) == 3
+assert np.isclose(np.ptp(curves[0].get_xdata()), 20.0), np.ptp(curves[0].get_xdata())
+panel.errors.setChecked(False)
+window.wait(0.3)
+assert cells() == images
+panel.beside.setChecked(False)
+assert not window.viewer.canvas.grid.enabled
+panel.beside.setChecked(True)
+window.wait(0.3)
+window.close_panel(panel)
+assert not window.viewer.canvas.grid.enabled
 assert window.viewer.layers.extent.units is not None
 window.viewer.close()
 assert not complaints, complaints

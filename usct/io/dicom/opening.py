@@ -11,7 +11,7 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGExtended12Bit
 
 from usct.errors import InputError
 from usct.io import hdf5
@@ -110,10 +110,17 @@ def _refuse_unknown_packing(dataset: Dataset, path: Path) -> None:
     if syntax is None or not syntax.is_compressed:
         return
     try:
-        unpacks = pydicom.pixels.get_decoder(syntax).is_available
+        unpackers = pydicom.pixels.get_decoder(syntax).available_plugins
     except NotImplementedError:
-        unpacks = False
-    if not unpacks:
+        unpackers = ()
+    if syntax == JPEGExtended12Bit and dataset.get("BitsStored", 8) > 8 and "pylibjpeg" not in unpackers:
+        # gdcm and pillow are there and refuse; the one library that does not is under the GPL.
+        raise InputError(
+            f"{path}: the pixels are lossy JPEG of {dataset.BitsStored} bits, which nothing here unpacks; unpack the "
+            "file with DCMTK ('dcmdjpeg in.dcm out.dcm') or export it uncompressed, or run pip install pylibjpeg "
+            "pylibjpeg-libjpeg (GPL)."
+        )
+    if not unpackers:
         raise InputError(
             f"{path}: the pixels are packed as {syntax.name}, which nothing here unpacks; run pip install "
             "'usct[dicom]', or export the image uncompressed."

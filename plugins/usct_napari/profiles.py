@@ -1,0 +1,38 @@
+"""Images along a line, drawn into a panel."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy.ndimage import map_coordinates
+
+from usct.medium import Medium
+from usct.report.drawing import middle_slice
+from usct.units import MILLIMETRE
+from usct_napari.plots import COLOURS, Plot
+
+N_SAMPLES = 400
+"""Of a profile."""
+
+
+def draw_profiles(plot: Plot, images: Sequence[tuple[str, Medium]], ends: np.ndarray) -> None:
+    """Draw images along a straight line.
+
+    Args:
+        plot: Where.
+        images: Names and images.
+        ends: Of the line, shape (2, 2), (y, x) [m].
+    """
+    plot.clear()
+    ax, share = plot.axes[0], np.linspace(0, 1, N_SAMPLES)[:, None]
+    points = ends[0] + share * (ends[1] - ends[0])
+    along = share[:, 0] * float(np.linalg.norm(ends[1] - ends[0])) / MILLIMETRE
+    for number, (name, medium) in enumerate(images):
+        values, grid = middle_slice(medium.sound_speed, medium.grid)
+        index = grid.fractional_index(torch.from_numpy(points)).numpy().T
+        speeds = map_coordinates(values, index, order=1, mode="constant", cval=np.nan)
+        colour = plot.ink if number == 0 else COLOURS[(number - 1) % len(COLOURS)]
+        ax.plot(along, speeds, color=colour, linewidth=1.8 if number == 0 else 1.2, label=name)
+    ax.set(xlabel="Along the line in the image [mm]", ylabel="Sound speed [m/s]")
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, handlelength=1.2, columnspacing=1)
+    plot.refresh()

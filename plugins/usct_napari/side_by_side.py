@@ -1,0 +1,61 @@
+"""Layers side by side in napari's grid, whose cells have one camera: who moves one image moves all of them."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from usct_napari.dressing import is_mark
+from usct_napari.opening import frame
+
+if TYPE_CHECKING:
+    from napari import Viewer
+    from napari.layers import Layer
+
+GAP = 4
+"""Between two cells [pixels]."""
+NAME_SIZE = 8
+"""Of the layers' names in the cells [points]."""
+
+
+def spread(viewer: "Viewer", rows: Sequence[Sequence["Layer"]]) -> None:
+    """Show some layers alone, each in a cell with its name; those of one column stay neighbours.
+
+    Args:
+        viewer: Where; its list of layers begins with these afterwards, because the grid is filled in its order.
+        rows: One row of layers, or several of the same length.
+    """
+    layers, n_columns = _laid_out(rows, viewer.canvas.size)
+    grid = viewer.canvas.grid
+    # The grid is laid out anew with every change that it sees.
+    grid.enabled = False
+    if list(viewer.layers[: len(layers)]) != layers:
+        active = viewer.layers.selection.active
+        viewer.layers.move_multiple([viewer.layers.index(layer) for layer in layers], 0)
+        viewer.layers.selection.active = active
+    for layer in viewer.layers:
+        layer.visible = layer in layers
+        layer.name_overlay.visible = layer in layers
+        layer.name_overlay.font_size = NAME_SIZE
+    grid.stride, grid.shape, grid.spacing = 1, (-1, n_columns), GAP
+    grid.enabled = True
+    frame(viewer)
+
+
+def _laid_out(rows: Sequence[Sequence["Layer"]], size: tuple[float, float]) -> tuple[list["Layer"], int]:
+    """Layers in the order of cells, and how many columns make cells of a canvas (height, width) largest."""
+    by_row, by_column = ([x for line in lines for x in line] for lines in (rows, zip(*rows, strict=True)))
+    n_across = len(rows[0])
+    ways = [(by_row, n_across), *((by_column, n * len(rows)) for n in range(1, n_across + 1))]
+    return max(ways, key=lambda way: min(size[0] / math.ceil(len(by_row) / way[1]), size[1] / way[1]))
+
+
+def pile(viewer: "Viewer") -> None:
+    """Show layers one above the other again: those that are visible, and elements and lines over them."""
+    if not viewer.canvas.grid.enabled:
+        return
+    viewer.canvas.grid.enabled = False
+    for layer in viewer.layers:
+        layer.name_overlay.visible = False
+        if is_mark(layer):
+            layer.visible = True
+    frame(viewer)
