@@ -2,8 +2,9 @@
 
 Another solver's traces (deepwave) of a disc of 72 mm with six inclusions in a ring of 64 elements, 40 dB, unknown
 pulses; 0.25 to 0.4 MHz. The start is water, from which the disc's arrivals are off by a chosen part of the period of
-the lowest frequency. Every misfit makes a first stage, least squares the rest. Results are kept in build/skipping/,
-and a run that was broken off goes on; `--table` prints what is there, and draws skipping.png beside it.
+the lowest frequency. Every misfit makes a first stage, least squares the rest; `travel-times` are least squares from
+an image of travel times. Results are kept in build/skipping/, and a run that was broken off goes on; `--table` prints
+what is there, and draws skipping.png beside it.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -33,7 +34,8 @@ WATER, BODY, RING = 1480.0, 36e-3, 55e-3
 FREQUENCIES = tuple(round(0.25 + 0.025 * n, 3) for n in range(7))
 CYCLES = (0.3, 0.6, 0.9, 1.3)
 """By how much the waves through the middle are early, in periods of the lowest frequency."""
-NAMES = SINGLE_NAMES + BAND_NAMES
+TRAVEL_TIMES = "travel-times"
+NAMES = (*SINGLE_NAMES, *BAND_NAMES, TRAVEL_TIMES)
 
 
 def body_speed(cycles: float) -> float:
@@ -75,9 +77,12 @@ def run(cycles: float, name: str) -> dict[str, object]:
     """One image from water; the truth is for scoring alone."""
     scan = scan_of(cycles)
     assert scan.truth is not None
-    misfits = name if name == "least-squares" else f"{name},least-squares"
-    settings = [f"schedule.frequencies_mhz={list(FREQUENCIES)}", f"misfit.name={misfits}"]
-    settings += [f"start.sound_speed={WATER}", "bounds.sound_speed=[1350, 1750]"]
+    settings = [f"schedule.frequencies_mhz={list(FREQUENCIES)}", "bounds.sound_speed=[1350, 1750]"]
+    if name == TRAVEL_TIMES:
+        settings += ["start.travel_times=true"]
+    else:
+        misfits = name if name == "least-squares" else f"{name},least-squares"
+        settings += [f"misfit.name={misfits}", f"start.sound_speed={WATER}"]
     began = time.process_time()
     result = api.reconstruct(replace(scan, truth=None), load_config(None, None, settings))
     scores = evaluate(result.medium, scan.truth, result.start, highest_frequency=1e6 * FREQUENCIES[-1])
@@ -87,6 +92,7 @@ def run(cycles: float, name: str) -> dict[str, object]:
         "resolvable": scores.rmse_resolved,
         "left": result.history[-1].objective ** 0.5,
         "suspected": result.skips is not None and result.skips.suspected,
+        "skips": None if result.skips is None else asdict(result.skips),
         "cpu_seconds": time.process_time() - began,
     }
 
@@ -112,9 +118,7 @@ def draw(results: dict[str, dict[str, float]], path: Path) -> None:
 
     figure = blank(6.5, 4.0, bottom=0.25)
     axes = figure.subplots()
-    starts = [
-        next((r["start_rmse"] for k, r in results.items() if k.endswith(f"|{c:g}")), None) for c in CYCLES
-    ]
+    starts = [results.get(f"{NAMES[0]}|{c:g}", {}).get("start_rmse") for c in CYCLES]
     axes.plot(CYCLES, starts, color=FAINT, linestyle="--", label="start: water")
     for name in NAMES:
         errors = [results[key]["rmse"] if (key := f"{name}|{c:g}") in results else None for c in CYCLES]

@@ -1,5 +1,7 @@
 """The figure of a quality control."""
 
+import textwrap
+
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -10,6 +12,7 @@ from usct.report.drawing import ACCENT, FAINT, INK, TRUTH, blank, tidy, write
 from usct.units import KILOHERTZ, MICROSECOND
 
 _LEVEL_WINDOW = 20.0
+_ANSWER_WIDTH = 54
 _NEEDS_TRACES = "not checked: needs traces"
 
 
@@ -115,11 +118,16 @@ def _draw_bands(ax: Axes, channels: ChannelQuality) -> None:
 
 
 def _draw_verdicts(ax: Axes, report: QualityReport) -> None:
+    """Every question with its answer, coloured by the verdict; long answers are cut after two lines."""
     ax.set_axis_off()
     colours = {Verdict.GOOD: ACCENT, Verdict.FAULT: TRUTH, Verdict.UNKNOWN: FAINT}
+    for place, verdict in zip((0.0, 0.2, 0.38), colours, strict=True):
+        ax.text(place, 1.02, verdict.value, fontsize=9, color=colours[verdict], fontweight="bold")
     step = 1.0 / max(len(report.checks), 1)
     for number, check in enumerate(report.checks):
-        place = 1 - (number + 0.5) * step
-        ax.text(0.02, place, check.name, va="center", fontsize=9, color=INK)
-        verdict, colour = check.verdict.value, colours[check.verdict]
-        ax.text(0.45, place, verdict, va="center", fontsize=9, color=colour, fontweight="bold")
+        middle, colour = 1 - (number + 0.5) * step, colours[check.verdict]
+        ax.text(0.0, middle, check.name, va="center", fontsize=8, color=colour, fontweight="bold")
+        if check.verdict is not Verdict.UNKNOWN:
+            first = check.text.splitlines()[0]
+            lines = textwrap.wrap(first, _ANSWER_WIDTH, max_lines=2, placeholder=" ...")
+            ax.text(0.34, middle, "\n".join(lines), va="center", fontsize=6.2, linespacing=1.0, color=INK)

@@ -15,6 +15,8 @@ LEAST_STEP = 4.0
 WATER_QUANTILE = 1 / 3
 """Share of the shortest rays, taken to run through water alone, that tell the pulse's own delay."""
 DEFAULT_WATER = 1500.0
+N_HEARD = 8
+"""Transmits that tell the pulse's centre frequency."""
 
 
 def onset(trace: np.ndarray) -> float:
@@ -58,7 +60,9 @@ def pick(scan: Acquisition, water: Acquisition | None = None) -> TravelTimes:
 
     Each is sought between the arrivals through uniform media of 1380 and 1620 m/s. With a water shot the
     difference of two onsets is refined by the correlation of the two first cycles; without one, the arrival in
-    water is computed, and the pulse's own delay taken from the rays that pass farthest from the centre.
+    water is computed, and the pulse's own delay taken from the rays that pass farthest from the centre. Picks that
+    no medium in these bounds explains are left out, and so are pairs whose two directions differ by more than half a
+    period of the pulse: one of them is a wrong cycle, or noise.
 
     Args:
         scan: Traces.
@@ -88,6 +92,7 @@ def pick(scan: Acquisition, water: Acquisition | None = None) -> TravelTimes:
             raise ValueError("scan and water shot are sampled differently; record both alike")
         delays = _refined(onsets, _onsets(water, reference), traces, reference)
         note = "Travel times were picked against a water shot."
+    delays = _confirmed(delays, scan)
     return TravelTimes(
         scan.array, torch.from_numpy(delays), scan.water_sound_speed, scan.title, notes=(note,)
     )
@@ -127,6 +132,28 @@ def _refined(onsets: np.ndarray, reference: np.ndarray, traces: Traces, water: T
         ]
         delays[tx, rx] = (starts[0] - starts[1] + shift(*pieces)) / rate
     return delays
+
+
+def _confirmed(delays: np.ndarray, scan: Acquisition) -> np.ndarray:
+    """Delays (tx, rx) without those that no medium explains, or whose other direction is half a period away [s]."""
+    array, water = scan.array, 1 / (scan.water_sound_speed or DEFAULT_WATER)
+    distance = array.distances().numpy()
+    possible = (delays >= distance * (1 / FASTEST - water)) & (delays <= distance * (1 / SLOWEST - water))
+    delays = np.where(possible, delays, np.nan)
+    ends = np.ix_(array.transmits.numpy(), array.receives.numpy())
+    both = np.full((array.n_elements, array.n_elements), np.nan)
+    both[ends] = delays
+    apart = np.abs(both - both.T)[ends]
+    return np.where(apart > 0.5 / _centre_frequency(_traces(scan)), np.nan, delays)
+
+
+def _centre_frequency(traces: Traces) -> float:
+    """Mean frequency of the energy of some traces [Hz]."""
+    every = slice(None, None, max(1, len(traces.values) // N_HEARD))
+    values = traces.values[every][traces.valid[every]].double()
+    power = torch.fft.rfft(values - values.mean(dim=1, keepdim=True)).abs().square().sum(dim=0)
+    frequencies = torch.fft.rfftfreq(values.shape[1], 1 / traces.sampling_frequency, dtype=torch.float64)
+    return float((power * frequencies).sum() / power.sum())
 
 
 def _vertex(values: np.ndarray, best: int) -> float:
