@@ -113,7 +113,7 @@ class ScheduleSettings(Section):
     stop: Literal["never", "auto"] = Field(
         "never",
         description="auto: leave a frequency as soon as the kernels say that only noise is left of its data; each such "
-        "question costs about half an update.",
+        "question costs a fifth of an update, or half of one without tailored kernels.",
     )
     damping_time_us: float | None = Field(
         None, gt=0, description="Damp traces by exp(-t/tau) [us] and solve at the matching complex frequency."

@@ -22,8 +22,8 @@ from usct.revisiting import Frequency, adam_scaling, revisit, stage_of
 REPRESENTATIONS = ("pixel", "tailored", "fourier", "siren", "multigrid", "hybrid")
 """What is compared unless told otherwise; filtered pixels have the kernel of pixels: the filter is the optimizer's."""
 
-REST = 2e-2
-"""Accuracy of the estimates that tell how many numbers the data determine."""
+REST = 0.1
+"""Share of the estimates that tell how many numbers the data determine which the last product may change."""
 
 _TROUBLES = (InputError, ArithmeticError, MemoryError, torch.OutOfMemoryError)
 """What may stop one portrait without stopping the others."""
@@ -108,7 +108,10 @@ def _portrait(name: str, kernels: TangentKernels, optimizer: str, options: Optio
     if not len(pairs.values):
         raise InputError("its kernel lets nothing pass that can be told from noise")
     density = spectral_density(kernels, options.n_probes, options.n_lanczos, options.seed)
-    gain = remaining_gain(kernels, held(kernels, options), seed=options.seed, rest=REST)
-    data_kernel = data_side(kernels, pairs, density, gain.determined, options.seed)
+    belief = held(kernels, options)
+    count = belief.determined
+    if count is None:
+        count = remaining_gain(kernels, belief, seed=options.seed, rest=REST).determined
+    data_kernel = data_side(kernels, pairs, density, count, options.seed)
     image_kernel = image_side(kernels, pairs, transfer(kernels, seed=options.seed))
     return Portrait(name, kernels.n_parameters, optimizer, "", data_kernel, image_kernel)

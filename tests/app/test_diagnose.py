@@ -376,7 +376,11 @@ def test_a_run_that_may_stop_leaves_data_that_teach_nothing_more(scan):
 
 def test_the_kernel_is_followed_along_a_run(folder, scan, capsys):
     """What the file holds is what matrices say of a network's kernels at its checkpoints."""
-    settings = [word for text in (*SETTINGS, "parameterization.name=siren") for word in ("--set", text)]
+    settings = [
+        word
+        for text in (*SETTINGS, "parameterization.name=siren", "schedule.iterations=5")
+        for word in ("--set", text)
+    ]
     words = ("-o", folder / "siren.h5", "--keep", folder / "kept", "-q")
     assert run("reconstruct", folder / "scan.h5", *words, *settings) == 0
     files, result = sorted((folder / "kept").glob("*.checkpoint")), io.load(folder / "siren.h5")

@@ -15,12 +15,14 @@ from usct.diagnostics.data_side import (
     Gain,
     frequency_bias,
     mode_energy,
+    nothing_left,
     recoverable_modes,
     remaining_gain,
     ring_mean,
     stop_suggestion,
 )
 from usct.diagnostics.eigen import Eigenpairs, top_eigenpairs
+from usct.diagnostics.kernels import TangentKernels
 from usct.diagnostics.model_side import transfer
 from usct.parameterization.spectrum import gaussian_spectrum
 from usct.parameterization.tailored import TailoredGrid
@@ -80,6 +82,23 @@ def test_before_the_step_one_should_go_on_and_after_it_stop(tailored):
     advice = stop_suggestion(gain)
     assert advice.stop
     assert f"{100 * (1 - gain.left):.0f} % of the recoverable residual is gone" in advice.sentence
+
+
+def test_a_cheap_question_answers_as_the_thorough_one(tailored, monkeypatch):
+    """Go on before the step and after half of it, stop after it; from three products."""
+    told, data = belief(tailored), -tailored.kernels.residual()
+    step = tailored.jacobian @ tailored.estimator(told) @ data
+    cases = [
+        tailored,
+        *(tailored.lacking(d) for d in (data - 0.5 * step, data - step)),
+    ]
+    points = [known.kernels.point for known in cases]
+    count = []
+    for name in ("apply", "adjoint"):
+        real = getattr(TangentKernels, name)
+        monkeypatch.setattr(TangentKernels, name, lambda *a, real=real: count.append(1) or real(*a))
+    assert [nothing_left(point, tailored.ring.image) for point in points] == [False, False, True]
+    assert len(count) == 3 * len(points)
 
 
 def test_of_noise_alone_there_is_nothing_to_learn(tailored):

@@ -8,14 +8,18 @@ import torch
 
 from tests.diagnostics import rings
 from tests.diagnostics.rings import CUTOFF, Known
+from tests.helpers import relative_error
 from tests.theory.ring import WATER, Ring
 from usct.diagnostics.belief import Belief, believe, most_probable
 from usct.diagnostics.uncertainty import (
     calibration,
+    fitted_errors,
+    prior_draws,
     sound_speed,
     standard_deviation,
 )
 from usct.grid import low_pass
+from usct.inversion.optimizers import GaussNewton
 
 N_DRAWS = 20
 
@@ -112,6 +116,21 @@ def test_belief_in_too_little_noise_shows_as_too_much_confidence(cases):
     found = calibration(drawn_errors(known, belief, "tailored", wrong), deviation, (0.68, 0.95))
     assert float(found.empirical[0]) < 0.55
     assert float(found.empirical[1]) < 0.85
+
+
+def test_drawn_data_are_fitted_as_a_run_would_fit_them(cases):
+    """As two Gauss-Newton updates by the run's own optimizer; without noise, and of data that stay linear."""
+    known, scale = cases["pixels"][0], 1e-4
+    limit = cutoff(known, "pixels")
+    belief = Belief(1e-30, scale)
+    (truth,) = prior_draws(known.kernels, belief, 1, seed=5)
+    (found,) = truth + fitted_errors(known.kernels, belief, 1, (3, 2), limit, seed=5)
+    fitted = torch.zeros_like(truth)
+    for n_inner in (3, 2):
+        point = known.lacking(known.kernels.apply(truth - fitted)).kernels.point
+        fitted = fitted + GaussNewton(n_inner).step(point, lambda g: known.form.precondition(g, limit))
+    assert relative_error(found, fitted) < 1e-8
+    assert relative_error(found, truth) > 0.05, "nothing was left to be fitted"
 
 
 def test_calibration_counts_what_lies_within():

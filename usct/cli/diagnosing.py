@@ -160,7 +160,7 @@ def compare_kernels(
 ) -> None:
     """Lay the kernels of representations side by side: what each would learn from a scan, and how fast.
 
-    No image is made: kernels are those at the start of a run, which takes seconds. The page shows their spectra,
+    No image is made: kernels are those at the start of a run. The page shows their spectra,
     what they let through at each size of detail, and how many numbers the data determine through each of them.
 
     [bold]Example:[/bold]  usct compare-kernels scan.h5 --parameterizations pixel,tailored,siren -o kernels/

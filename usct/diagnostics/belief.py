@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from usct.diagnostics.kernels import TangentKernels, WaveProducts
-from usct.diagnostics.lanczos import orthonormal
+from usct.diagnostics.lanczos import orthonormal, ritz_measure
 from usct.forward.parallel import single_threaded_blas
 from usct.inversion.tailoring import noise_variance
 
@@ -27,8 +27,8 @@ N_PROBES = 4
 LEAST_FREEDOM = 0.05
 """Share of the data that always counts as free to show noise."""
 
-N_REVISIONS, SETTLED, ROUGH_REST = 8, 0.03, 1e-2
-"""Revisions of the scale at most, when it counts as found, and the accuracy of the estimates for it."""
+N_REVISIONS, SETTLED, N_STEPS = 20, 0.01, 24
+"""Revisions of the scale at most, when it counts as found, and Lanczos steps that serve all of them."""
 
 SMALL_REST = 1e-3
 """Share of an estimate that a product may still change when it counts as found."""
@@ -44,10 +44,12 @@ class Belief:
     Attributes:
         noise: Of one real datum, on the scale of the objective [1].
         scale: Of the image: what the tangent kernel is to be multiplied with to become its covariance [1].
+        determined: Numbers that the data determine then, where these were counted to find the scale.
     """
 
     noise: float
     scale: float = 1.0
+    determined: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse variances that are none."""
@@ -86,12 +88,13 @@ def believe(
     told = -kernels.residual()
     if change is not None:
         told = told + kernels.wave(change)
+    seen = _Seen.of(kernels, told, seed)
     variance = noise_of(kernels) if noise is None else noise
-    scale, determined = _likeliest_scale(kernels, told, variance, seed)
+    scale = seen.likeliest_scale(variance)
     if noise is None and change is not None:
-        variance = noise_of(kernels, determined)
-        scale, _ = _likeliest_scale(kernels, told, variance, seed)
-    return Belief(variance, scale)
+        variance = noise_of(kernels, seen.determined(variance / scale))
+        scale = seen.likeliest_scale(variance)
+    return Belief(variance, scale, seen.determined(variance / scale))
 
 
 def noise_of(kernels: TangentKernels, n_fitted: float = 0.0) -> float:
@@ -100,25 +103,52 @@ def noise_of(kernels: TangentKernels, n_fitted: float = 0.0) -> float:
     return noise_variance(kernels.point, float(kernels.residual().square().sum()) / left)
 
 
-def _likeliest_scale(
-    kernels: TangentKernels, told: torch.Tensor, noise: float, seed: int
-) -> tuple[float, float]:
-    """Variance of the parameters at which those that the data determine have it, and how many these are."""
-    generator = torch.Generator().manual_seed(seed)
-    probe = random_signs(kernels.n_parameters, generator)
-    trace = float(kernels.apply(probe).square().sum())
-    # Less than noise's own luck cannot be told from nothing.
-    least = noise * math.sqrt(2 * kernels.n_data) / trace
-    scale = max(float(told.square().sum()) / trace - kernels.n_data * noise / trace, least)
-    signs, determined = random_signs(kernels.n_data, generator), 0.0
-    for _ in range(N_REVISIONS):
-        before, both = scale, torch.stack([told, signs])
-        found, answer = most_probable(kernels, both, Belief(noise, scale), ROUGH_REST)
-        determined = float(torch.dot(signs, kernels.apply(answer)))
-        scale = max(float(found.square().sum()) / max(determined, 1.0), least)
-        if abs(scale / before - 1) < SETTLED:
-            break
-    return scale, determined
+@dataclass(frozen=True)
+class _Seen:
+    """What data and random signs hold at each eigenvalue of K^T K, by Gauss quadrature from one Lanczos run.
+
+    Attributes:
+        energy: Of the data [1].
+        n_data: Number of data.
+        trace: Of K^T K, an estimate [1].
+        nodes: Eigenvalues that stand for others, for the data and for the signs, shape (2, node) [1].
+        weights: What K^T times each holds of them, shape (2, node).
+    """
+
+    energy: float
+    n_data: int
+    trace: float
+    nodes: torch.Tensor
+    weights: torch.Tensor
+
+    @classmethod
+    @single_threaded_blas()
+    def of(cls, kernels: TangentKernels, data: torch.Tensor, seed: int) -> "_Seen":
+        generator = torch.Generator().manual_seed(seed)
+        probe = random_signs(kernels.n_parameters, generator)
+        trace = float(kernels.apply(probe).square().sum())
+        start = kernels.adjoint_all(torch.stack([data, random_signs(kernels.n_data, generator)]))
+        size = start.norm(dim=1, keepdim=True).clamp(min=1e-300)
+        nodes, weights = ritz_measure(kernels.apply_all, kernels.adjoint_all, start / size, N_STEPS)
+        energy = float(data.square().sum())
+        return cls(energy, kernels.n_data, trace, nodes, size.square() * weights)
+
+    def determined(self, ratio: float) -> float:
+        """Numbers that the data determine, the trace of K (K^T K + ratio)^-1 K^T."""
+        return float((self.weights[1] / (self.nodes[1] + ratio)).sum())
+
+    def likeliest_scale(self, noise: float) -> float:
+        """Variance of the parameters at which those that the data determine have it."""
+        # Less than noise's own luck cannot be told from nothing.
+        least = noise * math.sqrt(2 * self.n_data) / self.trace
+        scale = max(self.energy / self.trace - self.n_data * noise / self.trace, least)
+        for _ in range(N_REVISIONS):
+            before, ratio = scale, noise / scale
+            found = float((self.weights[0] / (self.nodes[0] + ratio).square()).sum())
+            scale = max(found / max(self.determined(ratio), 1.0), least)
+            if abs(scale / before - 1) < SETTLED:
+                break
+        return scale
 
 
 def most_probable(
@@ -183,7 +213,7 @@ def solved(
     size = right.norm(dim=1, keepdim=True).clamp(min=1e-300)
     left, x = right / size, torch.zeros_like(right)
     seen, change = torch.zeros(()), torch.ones(len(right), dtype=torch.float64)
-    shaped, come = _shaped(kernels, left), 0.0
+    shaped, come = preconditioned(kernels, left), 0.0
     directions = orthonormal(shaped)
     for _ in range(most):
         products = (
@@ -201,7 +231,7 @@ def solved(
             report(come)
         if far <= 1:
             break
-        shaped = _shaped(kernels, left)
+        shaped = preconditioned(kernels, left)
         shaped = shaped - torch.linalg.solve(curvature, products @ shaped.T).T @ directions
         directions = orthonormal(shaped)
         if not len(directions):  # solved to the last digit
@@ -214,8 +244,8 @@ def random_signs(n: int, generator: torch.Generator) -> torch.Tensor:
     return 2.0 * torch.randint(0, 2, (n,), generator=generator).double() - 1.0
 
 
-def _shaped(kernels: TangentKernels, gradients: torch.Tensor) -> torch.Tensor:
-    """A tailored kernel nearly knows the inverse of its curvature; others do not."""
+def preconditioned(kernels: TangentKernels, gradients: torch.Tensor) -> torch.Tensor:
+    """Gradients, shape (n, n_parameters), times the inverse of the curvature as far as a tailored kernel knows it."""
     if kernels.point.damping == 0:
         return gradients.clone()
     form = kernels.point.objective.parameterization

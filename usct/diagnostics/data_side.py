@@ -18,6 +18,7 @@ from usct.diagnostics.belief import (
     believe,
     most_probable,
     noise_of,
+    preconditioned,
     random_signs,
 )
 from usct.diagnostics.eigen import Eigenpairs
@@ -33,9 +34,6 @@ ENOUGH = 0.1
 WORTH = 0.02
 """Or when what could be learnt is less than this share of the residuals' energy."""
 
-
-FEW_STEPS = 3
-"""Conjugate-gradient steps that tell what one more update could learn."""
 
 UNHELD = 1e12
 """Variance of an image of which nothing is held before."""
@@ -266,13 +264,41 @@ def stop_suggestion(gain: Gain, enough: float = ENOUGH, worth: float = WORTH) ->
 def nothing_left(point: Point, image: Grid) -> bool:
     """Whether a run may leave the data of a point: what one more update could learn is next to nothing.
 
-    As many conjugate-gradient steps as make a good part of an update are taken for the residuals and for noise alone,
-    so the answer costs about half an update, and no solution of the wave equation.
+    Told by the first step of such an update, for the residuals and for noise alone: three products with the waves'
+    Jacobian, where an update takes ten and a solution of the wave equation. Without a preconditioner a first step tells
+    too little; then it is two steps and seven products.
     """
-    kernels = TangentKernels(point, image)
+    kernels, tailored = TangentKernels(point, image), point.damping > 0
     # So few steps regularise by themselves where nothing is held of the image.
-    belief = believe(kernels) if point.damping > 0 else Belief(noise_of(kernels), UNHELD)
-    return stop_suggestion(remaining_gain(kernels, belief, most=FEW_STEPS)).stop
+    belief = believe(kernels) if tailored else Belief(noise_of(kernels), UNHELD)
+    probe = GainProbe.of(kernels, belief)
+    right = torch.stack([kernels.adjoint(probe.data[0]), point.gradient.cpu().double()])
+    return stop_suggestion(probe.gain(_explained(kernels, right, belief.ratio, 1 if tailored else 2))).stop
+
+
+def _explained(kernels: TangentKernels, right: torch.Tensor, ratio: float, n_steps: int) -> torch.Tensor:
+    """What a few steps towards the most probable changes explain of the data, shape (n, n_data).
+
+    Args:
+        kernels: At the point in question.
+        right: K^T of the data, shape (n, n_parameters).
+        ratio: Of the variances of noise and image.
+        n_steps: Of conjugate gradients, without the product after the last that would only tell what is left.
+    """
+    left, total = right, torch.zeros(len(right), kernels.n_data, dtype=torch.float64)
+    direction, before = torch.zeros_like(right), torch.ones(len(right), dtype=torch.float64)
+    for step in range(n_steps):
+        shaped = preconditioned(kernels, left)
+        power = (left * shaped).sum(dim=1)
+        direction = shaped + (power / before.clamp(min=1e-300))[:, None] * direction
+        images = kernels.apply_all(direction)
+        curvature = images.square().sum(dim=1) + ratio * direction.square().sum(dim=1)
+        length = (power / curvature.clamp(min=1e-300))[:, None]
+        total = total + length * images
+        if step + 1 < n_steps:
+            left = left - length * (kernels.adjoint_all(images) + ratio * direction)
+            before = power
+    return total
 
 
 def _percent(share: float) -> str:

@@ -125,7 +125,8 @@ def _draw_spectra(ax: Axes, portraits: Portraits) -> None:
         order = kernel.nodes.argsort(descending=True)
         rank = kernel.weights[order].cumsum(0) - 0.5 * kernel.weights[order]
         count, top = len(kernel.eigenvalues), float(kernel.eigenvalues[0])
-        later = rank > count
+        # Beyond the number determined, few probes do not tell eigenvalues apart.
+        later = (rank > count) & (rank <= kernel.degrees_of_freedom)
         across = [*range(1, count + 1), *rank[later].tolist()]
         up = [v / top for v in (*kernel.eigenvalues.tolist(), *kernel.nodes[order][later].tolist())]
         drawn = [(x, y) for x, y in zip(across, up, strict=True) if y > _LOWEST]
