@@ -2,13 +2,12 @@
 
 import hashlib
 import math
-import multiprocessing
 import os
 import pickle
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +25,7 @@ from usct.io.rows import RowFile
 from usct.medium import Medium
 from usct.phantom import Phantom
 from usct.preflight import OBJECT_CONTRAST, check_elements, usable_device, water_of
+from usct.sharing import own_device
 
 POINTS_PER_WAVELENGTH = 4.5
 MARGIN_CELLS = 6
@@ -105,7 +105,15 @@ def simulate_traces(
     delays, amplitudes = _firing(n_tx, settings.seed)
     firing = array.transmits[missing], delays[missing], amplitudes[missing]
     text, n_done = f"Simulating {n_tx} transmits", n_tx - len(missing)
-    for some, traces in _recorded(recorder, medium, firing, executor, device):
+    if executor is None:
+        propagate = recorder.simulation.prepared(medium)
+        if on_progress:
+            text += f" {_forecast(recorder, medium, recorder.forecast(medium, propagate, len(missing)))}"
+            on_progress(n_done / n_tx, text)
+        parts = recorder.record(medium, *firing, propagate) if len(missing) else iter(())
+    else:
+        parts = _recorded(recorder, medium, firing, executor, device)
+    for some, traces in parts:
         for row, own in zip(missing[some].tolist(), traces.numpy(), strict=True):
             rows.put(row, own + _noise(own, row, array, recorder, settings))
         n_done += len(traces)
@@ -129,14 +137,11 @@ def _recorded(
     recorder: Recorder,
     medium: Medium,
     firing: tuple[torch.Tensor, ...],
-    executor: Executor | None,
+    executor: Executor,
     device: str,
 ) -> Iterator[tuple[slice, torch.Tensor]]:
     """Which of some transmits, and their traces, in whatever order they come."""
     n = len(firing[0])
-    if executor is None:
-        yield from recorder.record(medium, *firing) if n else ()
-        return
     # Plain bytes: tensors that travel between processes on their own take up shared memory.
     common = pickle.dumps((recorder, medium))
     tasks = {}
@@ -150,51 +155,10 @@ def _recorded(
         yield tasks[future], torch.from_numpy(future.result())
 
 
-@contextmanager
-def processes(count: int) -> Iterator[Executor | None]:
-    """A pool of processes that share out the machine's threads and GPUs; None for one."""
-    if count == 1:
-        yield None
-        return
-    threads = max(1, n_threads() // count)
-    context = multiprocessing.get_context("spawn")
-    slots = context.Queue()
-    for slot in range(count):
-        slots.put(slot)
-    pool = ProcessPoolExecutor(count, context, _settle, (threads, slots))
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-_slot = 0
-"""Which of a pool's processes this one is."""
-
-
-def _settle(threads: int, slots: "multiprocessing.queues.Queue[int]") -> None:
-    """Take a place in a pool of processes."""
-    global _slot  # noqa: PLW0603 # a process has one place for life
-    torch.set_num_threads(threads)
-    _slot = slots.get()
-
-
-def device_of(name: str, slot: int) -> torch.device:
-    """The device of a pool's process: GPUs are dealt out in turn unless one is named.
-
-    Raises:
-        InputError: If it cannot be used.
-    """
-    device = usable_device(name)
-    if device.type != "cuda" or device.index is not None:
-        return device
-    return torch.device("cuda", slot % torch.cuda.device_count())
-
-
 def _record(common: bytes, own: bytes, device: str) -> np.ndarray:
     """Traces of a task, in another process."""
     recorder, medium = pickle.loads(common)
-    recorder = recorder.on(device_of(device, _slot))
+    recorder = recorder.on(own_device(device))
     return torch.cat([traces for _, traces in recorder.record(medium, *pickle.loads(own))]).numpy()
 
 
@@ -286,6 +250,16 @@ def _check_device_memory(medium: Medium, device: torch.device) -> None:
             f"a grid of {shape} cells needs {need / 1e9:.3g} GB and {device} has {have / 1e9:.3g} GB free; choose "
             "lower frequencies, a larger spacing or --device cpu"
         )
+
+
+def _forecast(recorder: Recorder, medium: Medium, seconds: float) -> str:
+    """What is about to be simulated, in words."""
+    shape = " x ".join(map(str, medium.grid.shape))
+    need = Simulation.memory_of(medium.grid, medium, recorder.at_once)
+    whole = timedelta(seconds=round(seconds))
+    return (
+        f"on {shape} cells, {recorder.simulation.n_steps} steps; {need / 1e9:.2g} GB, about {whole} h:min:s"
+    )
 
 
 def _firing(n_transmits: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

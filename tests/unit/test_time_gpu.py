@@ -17,7 +17,8 @@ from usct.forward import time_domain
 from usct.forward.time_domain import gpu, reference
 from usct.forward.time_domain.elastic import Elastic, shear_speed_of
 from usct.forward.time_domain.shots import Shots
-from usct.simulating import device_of, simulate_traces
+from usct.sharing import device_of
+from usct.simulating import simulate_traces
 
 CPU = torch.device("cpu")
 KIND = (torch.float64, 2, True, 1)
@@ -164,7 +165,7 @@ def test_gpus_are_dealt_out_in_turn(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(
-        "usct.simulating.usable_device", lambda name: torch.device("cuda" if name == "auto" else name)
+        "usct.sharing.usable_device", lambda name: torch.device("cuda" if name == "auto" else name)
     )
     assert [device_of("auto", slot).index for slot in range(4)] == [0, 1, 0, 1]
     assert device_of("cuda", 3) == torch.device("cuda:1")

@@ -1,6 +1,7 @@
 """Traces in the time domain: against the exact field, row by row, after interruptions, and refusals."""
 
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -12,14 +13,17 @@ from usct import phantom as phantoms
 from usct.acquisition import TransducerArray
 from usct.cli import main
 from usct.errors import InputError
+from usct.forward.time_domain import recording
 from usct.forward.time_domain.recording import Pulse, Recorder
+from usct.forward.time_domain.shots import Records
 from usct.forward.time_domain.simulation import Simulation
 from usct.grid import Grid
 from usct.io import load
 from usct.io.rows import RowFile
 from usct.medium import Medium
 from usct.phantom import Phantom
-from usct.simulating import TraceSettings, plan, processes, simulate_traces
+from usct.sharing import processes
+from usct.simulating import TraceSettings, plan, simulate_traces
 
 SPEED = 1500.0
 SETTINGS = TraceSettings((40e3, 60e3), snr_db=None, seed=4)
@@ -96,7 +100,7 @@ def test_an_interrupted_simulation_goes_on_to_the_same_bits(tmp_path):
         simulate_traces(made, array, settings, store, on_progress=stop)
     shares = []
     again = simulate_traces(made, array, settings, store, True, lambda share, _: shares.append(share))
-    assert shares[0] > 0.4
+    assert shares[0] == pytest.approx(0.4)
     assert shares[-1] == 1
     assert torch.equal(again.data.values, whole)
     assert torch.equal(simulate_traces(made, array, settings, store, True).data.values, whole)
@@ -104,6 +108,40 @@ def test_an_interrupted_simulation_goes_on_to_the_same_bits(tmp_path):
         simulate_traces(made, array, replace(settings, seed=5), store, resume=True)
     with pytest.raises(InputError, match="nothing to resume from"):
         simulate_traces(made, array, settings, tmp_path / "none.part", resume=True)
+
+
+def test_memory_and_time_are_told_before(tmp_path):
+    told = []
+    simulate_traces(
+        small_phantom(),
+        small_array(),
+        SETTINGS,
+        tmp_path / "a.part",
+        on_progress=lambda *step: told.append(step),
+    )
+    assert told[0][0] == 0
+    assert re.fullmatch(
+        r"Simulating 5 transmits on \d+ x \d+ cells, \d+ steps; 0\.\d+ GB, about 0:00:\d\d h:min:s",
+        told[0][1],
+    )
+    assert {text for _, text in told} == {told[0][1]}
+
+
+def test_the_forecast_counts_batches_and_steps(monkeypatch):
+    """A clock that moves by one for every step and by ten for every run."""
+    recorder, medium = plan(small_phantom().medium, small_array(), SETTINGS)
+    clock = [0.0]
+    monkeypatch.setattr(recording.time, "perf_counter", lambda: clock[0])
+
+    def propagate(shots):
+        clock[0] += 10 + shots.signals.shape[-1]
+        return Records(torch.zeros(1, 1, 1), None, torch.zeros(1))
+
+    batches = -(-5 // min(5, recorder.at_once))
+    assert recorder.forecast(medium, propagate, 5) == pytest.approx(
+        batches * (10 + recorder.simulation.n_steps)
+    )
+    assert recorder.forecast(medium, propagate, 0) == 0
 
 
 def test_noise_has_the_level_asked_for(tmp_path):

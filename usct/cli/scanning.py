@@ -240,7 +240,7 @@ def _simulate_traces(
 @contextmanager
 def _pool(numerics: _Numerics) -> Iterator["Executor | None"]:
     """Where transmits are simulated; None for here."""
-    from usct.simulating import processes
+    from usct.sharing import processes
 
     if numerics.scheduler is None:
         with processes(numerics.workers) as pool:

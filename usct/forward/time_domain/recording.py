@@ -1,14 +1,16 @@
 """Traces of a scan: the record of a pulse, at the wanted sampling rate, without the time step's error."""
 
 import math
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 
 from usct.forward.parallel import n_threads
 from usct.forward.time_domain.elastic import Elastic
-from usct.forward.time_domain.shots import Shots
+from usct.forward.time_domain.shots import Records, Shots
 from usct.forward.time_domain.simulation import Simulation
 from usct.medium import Medium
 
@@ -20,6 +22,11 @@ TAIL = 1.2
 
 SHOTS_ON_GPU = 16
 """Shots whose records a GPU holds at once; how many fields it steps side by side is a matter of its cache."""
+
+TRIAL_STEPS = 8
+"""Steps by which the time of a simulation is foretold."""
+
+Propagate = Callable[[Shots], Records]
 
 
 @dataclass(frozen=True)
@@ -85,8 +92,41 @@ class Recorder:
         """Samples of a trace."""
         return round(self.duration * self.sampling_frequency)
 
+    @property
+    def at_once(self) -> int:
+        """Transmits that are simulated side by side."""
+        return n_threads() if self.simulation.device.type == "cpu" else SHOTS_ON_GPU
+
+    def forecast(self, medium: Medium, propagate: Propagate, n_transmits: int) -> float:
+        """Time that so many transmits will take here, from a trial of a few steps [s].
+
+        Args:
+            medium: On the simulation's grid.
+            propagate: `simulation.prepared(medium)`.
+            n_transmits: How many.
+        """
+        n_steps, size = self.simulation.n_steps, min(n_transmits, self.at_once)
+        if size == 0:
+            return 0.0
+        signal = self.simulation.drive.signal(n_steps)[None, None]
+        senders = self.simulation.array.transmits[:size, None]
+        sampling, ears = self.simulation.sampling(medium), self.simulation.array.receives
+        moments = [time.perf_counter()]
+        # The first run compiles; what a run costs without steps is the difference between the others.
+        for n in (1, 1, 1 + TRIAL_STEPS):
+            propagate(Shots(sampling, senders, signal[..., :n], ears)).traces.cpu()
+            moments.append(time.perf_counter())
+        _, none, some = (b - a for a, b in pairwise(moments))
+        each = max(0.0, some - none) / TRIAL_STEPS * (n_steps - 1) + none
+        return each * math.ceil(n_transmits / size)
+
     def record(
-        self, medium: Medium, transmits: torch.Tensor, delays: torch.Tensor, amplitudes: torch.Tensor
+        self,
+        medium: Medium,
+        transmits: torch.Tensor,
+        delays: torch.Tensor,
+        amplitudes: torch.Tensor,
+        propagate: Propagate | None = None,
     ) -> Iterator[tuple[slice, torch.Tensor]]:
         """Simulate some transmits, a few at a time.
 
@@ -95,6 +135,7 @@ class Recorder:
             transmits: Elements that send, one after the other, shape (tx,).
             delays: By which each sends late, shape (tx,) [s].
             amplitudes: How strongly each sends, shape (tx,).
+            propagate: `simulation.prepared(medium)` if it is at hand.
 
         Yields:
             Which transmits, and their traces, shape (some, rx, time), float32 [Pa].
@@ -103,12 +144,12 @@ class Recorder:
             InputError: If the time step is unstable or an element lies outside the grid.
         """
         sampling = self.simulation.sampling(medium)
-        propagate = self.simulation.prepared(medium)
+        propagate = propagate or self.simulation.prepared(medium)
         n_steps = self.simulation.n_steps
         signal = self.simulation.drive.signal(n_steps)[None, None]
         frequencies = self._frequencies()
         to_spectra, to_traces = self._transforms(frequencies, signal[0, 0])
-        size = n_threads() if self.simulation.device.type == "cpu" else SHOTS_ON_GPU
+        size = self.at_once
         for first in range(0, len(transmits), size):
             some = slice(first, min(first + size, len(transmits)))
             shots = Shots(sampling, transmits[some, None], signal, self.simulation.array.receives)
