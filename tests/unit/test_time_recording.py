@@ -208,6 +208,20 @@ def test_the_command_line_writes_a_scan(tmp_path, capsys):
     assert "elastic waves" in load(tmp_path / "scan.h5").metadata["simulated_by"]
 
 
+@pytest.mark.parametrize("step", [2e-6, 3.4e-6, 1e-5, 1e-4])
+def test_the_time_step_told_is_stable(step):
+    """However far from stable a step is, and lossy and dense the phantom: what the sentence says works."""
+    made = small_phantom()
+    ball = made.labels.double()
+    made = replace(made, medium=replace(made.medium, attenuation=40 * ball, density=1000 + 400 * ball))
+    with pytest.raises(InputError, match="is unstable .* use at most") as told:
+        plan(made.medium, small_array(), replace(SETTINGS, time_step=step))
+    most = 1e-9 * float(re.search(r"use at most ([\d.e+]+) ns", str(told.value)).group(1))
+    plan(made.medium, small_array(), replace(SETTINGS, time_step=most))
+    with pytest.raises(InputError):
+        plan(made.medium, small_array(), replace(SETTINGS, time_step=1.1 * most))
+
+
 def test_rows_that_do_not_fit_on_the_disk_are_refused(tmp_path):
     with pytest.raises(InputError, match="could not be set aside"):
         RowFile(tmp_path / "rows", (2**40, 2**10), "mark", resume=False)
