@@ -20,14 +20,14 @@ def axis_pressure(
     n_rings: int = 400,
     n_waves: int = 6000,
 ) -> np.ndarray:
-    """Complex pressure in the last layer, shape of `depths` [Pa].
+    """Complex pressure in the first or the last layer, shape of `depths` [Pa].
 
     The bowl, its apex at depth zero in the first layer, is a sum of rings of sources i omega rho 2 v. Waves across
     the axis up to 1.3 wavenumbers of the first layer count; their path leaves the real axis, where the layers'
     resonances lie.
 
     Args:
-        depths: In the last layer, from the apex on [m].
+        depths: From the apex on, all beyond the bowl in the first layer or all in the last [m].
         layers: From the bowl on; the first and the last go on for ever.
         omega: Angular frequency [rad/s].
         focal_length: Radius of the bowl's sphere [m].
@@ -51,7 +51,6 @@ def axis_pressure(
             np.cos(phase) * pressure + 1j * z * np.sin(phase) * flow,
             1j * np.sin(phase) / z * pressure + np.cos(phase) * flow,
         )
-    transmitted = 2 / (pressure + impedances[0] * flow)
     height = focal_length - math.sqrt(focal_length**2 - 0.25 * aperture**2)
     depth = height * (np.arange(n_rings) + 0.5) / n_rings
     radius = np.sqrt(2 * focal_length * depth - depth**2)
@@ -60,9 +59,16 @@ def axis_pressure(
         for d, r in zip(depth, radius, strict=True)
     )
     strength = 1j * omega * layers[0][2] * 2 * velocity * 2 * np.pi * focal_length * height / n_rings
-    waves = strength * sent * transmitted * across / (4j * np.pi * along[0]) * np.gradient(across, ends)
+    waves = strength * sent * across / (4j * np.pi * along[0]) * np.gradient(across, ends)
+    waves = waves / (pressure + impedances[0] * flow)
+    if depths.max() < layers[0][0]:
+        waves = waves * (pressure - impedances[0] * flow)
+        echoes = [np.trapezoid(waves * np.exp(-1j * along[0] * (layers[0][0] - d)), ends) for d in depths]
+        paths = np.hypot(radius, depths[:, None] - depth)
+        direct = np.exp(-1j * wavenumbers[0] * paths) / (4 * np.pi * paths)
+        return np.array(echoes) + strength * direct.sum(axis=1)
     last = sum(layer[0] for layer in layers[:-1])
-    return np.array([np.trapezoid(waves * np.exp(-1j * along[-1] * (d - last)), ends) for d in depths])
+    return np.array([np.trapezoid(2 * waves * np.exp(-1j * along[-1] * (d - last)), ends) for d in depths])
 
 
 def _decaying(roots: np.ndarray) -> np.ndarray:

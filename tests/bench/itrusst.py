@@ -177,18 +177,26 @@ def compare(found: torch.Tensor, expected: torch.Tensor, seconds: float) -> Comp
 
 
 def exact_on_axis(depths: np.ndarray) -> np.ndarray:
-    """Exact amplitude in the brain [Pa]."""
+    """Exact amplitude in the water or in the brain [Pa]."""
     layers = [(thickness, speed, density, NEPER * loss) for thickness, speed, density, loss in LAYERS]
     omega = 2 * math.pi * FREQUENCY
     return np.abs(axis_pressure(depths, layers, omega, FOCAL_LENGTH, APERTURE, NORMAL_VELOCITY))
 
 
-def axis_error(found: torch.Tensor) -> float:
-    """Relative error in the 2-norm on the axis, in the brain, of an amplitude (across, along)."""
-    first = round(sum(layer[0] for layer in LAYERS[:-1]) / REFERENCE_SPACING) + 1
-    exact = exact_on_axis(REFERENCE_SPACING * np.arange(first, found.shape[1]))
-    difference = found[found.shape[0] // 2, first:].numpy() - exact
-    return float(np.linalg.norm(difference) / np.linalg.norm(exact))
+def axis_errors(found: torch.Tensor) -> tuple[float, float]:
+    """Relative errors in the 2-norm of an amplitude (across, along) on the axis, before the skull and behind it."""
+    behind = round(sum(layer[0] for layer in LAYERS[:-1]) / REFERENCE_SPACING) + 1
+    places = (
+        range(round(NEAR_BOWL / REFERENCE_SPACING), round(LAYERS[0][0] / REFERENCE_SPACING)),
+        range(behind, found.shape[1]),
+    )
+
+    def error(place: range) -> float:
+        exact = exact_on_axis(REFERENCE_SPACING * np.array(place))
+        difference = found[found.shape[0] // 2, place.start : place.stop].numpy() - exact
+        return float(np.linalg.norm(difference) / np.linalg.norm(exact))
+
+    return error(places[0]), error(places[1])
 
 
 def read(path: Path) -> torch.Tensor:
@@ -206,8 +214,12 @@ def main() -> None:
     words = parser.parse_args()
     began = time.perf_counter()
     found = amplitude(1e-3 * words.spacing_mm, words.shift)
-    print(compare(found, read(words.reference), time.perf_counter() - began))  # noqa: T201
-    print(f"on the axis, in the brain, against the exact field: {100 * axis_error(found):.1f} %")  # noqa: T201
+    reference = read(words.reference)
+    print(compare(found, reference, time.perf_counter() - began))  # noqa: T201
+    for name, field in (("usct", found), ("the reference", reference)):
+        before, behind = axis_errors(field)
+        told = f"{100 * before:.1f} % in the water, {100 * behind:.1f} % in the brain"
+        print(f"{name} against the exact field on the axis: {told}")  # noqa: T201
 
 
 if __name__ == "__main__":
