@@ -129,8 +129,8 @@ def settings_of(result: Reconstruction) -> RunConfig:
 
 def steps_of(result: Reconstruction, stage: Stage) -> tuple[int, ...]:
     """Steps of least squares that each update of a stage took, or would have if the run made none; none for Adam."""
-    n_updates = sum(record.frequency == max(stage.frequencies) for record in result.history)
-    n_updates = n_updates or stage.n_iterations
+    name = replace(stage, frequencies=(max(stage.frequencies),)).name
+    n_updates = sum(record.stage == name for record in result.history) or stage.n_iterations
     if stage.optimizer == "adam":
         return ()
     return (stage.n_inner,) * n_updates if stage.optimizer == "gauss-newton" else (n_updates,)

@@ -124,7 +124,7 @@ def test_drawn_data_are_fitted_as_a_run_would_fit_them(cases):
     limit = cutoff(known, "pixels")
     belief = Belief(1e-30, scale)
     (truth,) = prior_draws(known.kernels, belief, 1, seed=5)
-    (found,) = truth + fitted_errors(known.kernels, belief, 1, (3, 2), limit, seed=5)
+    (found,) = truth + fitted_errors(known.kernels, belief, -truth[None], (3, 2), limit, seed=5)
     fitted = torch.zeros_like(truth)
     for n_inner in (3, 2):
         point = known.lacking(known.kernels.apply(truth - fitted)).kernels.point

@@ -134,11 +134,11 @@ def test_what_limits_the_image_is_named(count, n_parameters, expected):
     [(0.03, "Theory holds here"), (0.2, "Theory holds roughly"), (0.9, "Theory does not hold here")],
 )
 def test_the_theory_is_judged_by_what_was_tried(error, expected):
-    text = words(changed("decay", error=error))
+    text = words(dataclasses.replace(changed("decay", error=error), drift=None))
     assert expected in text
     assert f"within {100 * error:.0f} %" in text
     assert "the kernel has changed by 12 %" in text
-    assert "Since the start" not in words(changed("decay", drift=math.nan))
+    assert "Since the start" not in words(dataclasses.replace(changed("decay", drift=math.nan), drift=None))
 
 
 def test_a_representation_that_closes_early_is_called_slow_there():
@@ -147,6 +147,12 @@ def test_a_representation_that_closes_early_is_called_slow_there():
     (half_wave,) = re.findall(r"slow to make detail finer than ([\d.]+) mm", words(closed))
     assert float(half_wave) == pytest.approx(1e3 * math.pi / (0.3 * LIMIT), rel=0.15)
     assert "slow to make" not in words(changed("image_kernel", representation=torch.ones(30).double()))
+
+
+def test_maps_that_had_not_settled_are_called_rough():
+    told = summary(make_diagnosis(), "Go on.", 0.4).summary
+    assert any("still changed by 40 % when the search for them was broken off" in text for text in told)
+    assert "broken off" not in words(make_diagnosis())
 
 
 def test_the_constant_and_the_bias_are_told_where_they_matter():

@@ -171,7 +171,7 @@ def _findings(
     combs = Combs.of(kernels, distance) if options.maps and distance > 0 else None
     if combs is not None:
         right.append(kernels.adjoint_all(kernels.wave_all(combs.images), waves))
-    if options.maps and not facts.steps:
+    if options.maps:
         right.append(error_draws(kernels, belief, N_DRAWS, options.seed, waves))
     # Without a preconditioner each product brings less.
     most = MOST_PRODUCTS if kernels.point.damping > 0 else 3 * MOST_PRODUCTS
@@ -184,10 +184,8 @@ def _findings(
         return Findings(gain)
     nothing = torch.full(kernels.image.shape, torch.nan, dtype=torch.float64)
     resolution = nothing if combs is None else combs.widths(kernels, map(kernels.image_of, found[1]))
-    errors = found[-1]
-    if facts.steps:
-        report = _report(tell, *between, "Fitting what was drawn as the run would")
-        errors = fitted_errors(kernels, belief, N_DRAWS, facts.steps, cutoff, options.seed, report)
+    report = _report(tell, *between, "Fitting what was drawn as the run would")
+    errors = fitted_errors(kernels, belief, found[-1], facts.steps, cutoff, options.seed, report)
     return Findings(gain, resolution, deviation_map(kernels, errors, cutoff), float(change.max()))
 
 

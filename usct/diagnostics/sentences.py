@@ -41,8 +41,8 @@ def summary(diagnosis: Diagnosis, advice: str, unsettled: float = 0.0) -> Diagno
         _openness(diagnosis.image_kernel),
         _constant(diagnosis),
         _bias(diagnosis),
-        *(_theory(diagnosis.decay) if diagnosis.decay is not None else ()),
-        _drift(diagnosis.drift),
+        "" if diagnosis.decay is None else _theory(diagnosis.decay),
+        _drift(diagnosis.decay, diagnosis.drift),
     )
     return replace(diagnosis, summary=tuple(sentence for sentence in sentences if sentence))
 
@@ -132,22 +132,21 @@ def _bias(diagnosis: Diagnosis) -> str:
     )
 
 
-def _theory(decay: Decay) -> tuple[str, ...]:
+def _theory(decay: Decay) -> str:
     off = f"a few gradient steps changed the residuals as foretold to within {100 * decay.error:.0f} %"
     if decay.error <= HOLDS:
-        verdict = f"Theory holds here: {off}."
-    elif decay.error <= ROUGHLY:
-        verdict = f"Theory holds roughly: {off}."
-    else:
-        verdict = f"Theory does not hold here: {off} only; take spectra and maps as rough guides."
-    if math.isnan(decay.drift):
-        return (verdict,)
-    return verdict, f"Since the start of the run the kernel has changed by {100 * decay.drift:.0f} %."
+        return f"Theory holds here: {off}."
+    if decay.error <= ROUGHLY:
+        return f"Theory holds roughly: {off}."
+    return f"Theory does not hold here: {off} only; take spectra and maps as rough guides."
 
 
-def _drift(drift: KernelDrift | None) -> str:
+def _drift(decay: Decay | None, drift: KernelDrift | None) -> str:
+    """Along the run where that was followed, or else from its start to here."""
     if drift is None or not len(drift.updates):
-        return ""
+        if decay is None or math.isnan(decay.drift):
+            return ""
+        return f"Since the start of the run the kernel has changed by {100 * decay.drift:.0f} %."
     most = int(drift.total.argmax())
     told = (drift.total, drift.representation, drift.waves)
     total, representation, waves = (100 * float(v[most]) for v in told)

@@ -162,7 +162,7 @@ def try_steps(
     measured = measured_decay(descend(kernels, rate, options.n_steps), pairs)
     predicted = predicted_decay(pairs.values, measured[0], rate, options.n_steps)
     few = Eigenpairs(*(getattr(pairs, f.name)[:N_DRIFT_MODES] for f in fields(pairs)))
-    moved = math.nan if start is None else drift(_bare(kernels), start, few).total
+    moved = math.nan if start is None else drift(start, _bare(kernels), few).total
     scale = torch.where(measured[0] == 0, 1.0, measured[0])
     foretold = (predicted[-1] - measured[0]).norm()
     error = float((measured[-1] - predicted[-1]).norm() / foretold) if foretold > 0 else math.nan

@@ -6,7 +6,7 @@ That costs one estimate each and holds as long as the waves are nearly linear in
 are right; errors of the model are covered as far as they look like noise.
 
 Tailored kernels make the most probable image. Least squares make another, which errs more: nothing keeps noise out of
-it but the number of steps. So for these the run's own steps are taken from the data that were drawn.
+it but the number of steps. So for these the run's own steps are taken on to fit the data that were drawn.
 """
 
 import math
@@ -72,11 +72,9 @@ def standard_deviation(
     Returns:
         Shape of the image [m/s]; NaN outside the region.
     """
-    if steps:
-        return deviation_map(kernels, fitted_errors(kernels, belief, n_draws, steps, cutoff, seed), cutoff)
     right = error_draws(kernels, belief, n_draws, seed)
     errors, _ = solved(kernels, right, belief, REST, look=looking(kernels, cutoff))
-    return deviation_map(kernels, errors, cutoff)
+    return deviation_map(kernels, fitted_errors(kernels, belief, errors, steps, cutoff, seed), cutoff)
 
 
 def error_draws(
@@ -100,26 +98,29 @@ def error_draws(
 def fitted_errors(
     kernels: TangentKernels,
     belief: Belief,
-    n: int,
+    errors: torch.Tensor,
     steps: Sequence[int],
     cutoff: float | None = None,
     seed: int = 0,
     report: Report | None = None,
 ) -> torch.Tensor:
-    """Errors of images that some steps of least squares make of drawn data, parameters of shape (n, n_parameters).
+    """Errors after some steps of least squares from the most probable images on, shape (n, n_parameters).
+
+    From there on and not from the start of the run, because its other frequencies had told the rest before.
 
     Args:
         kernels: At the point in question.
         belief: Variances of noise and image.
-        n: Number of draws.
+        errors: Of the most probable images, as `error_draws` makes them with the same seed, shape (n, n_parameters).
         steps: Of conjugate gradients in each update, preconditioned as those of the run, see `GaussNewton`.
         cutoff: Of the run's preconditioner [rad/m]; None for none.
         seed: Of the draws.
         report: Told after each step how far it has come, 0 to 1.
     """
-    form, truths = kernels.point.objective.parameterization, prior_draws(kernels, belief, n, seed)
-    left = kernels.adjoint_all(kernels.apply_all(truths) + _noise_draws(kernels, belief, n, seed))
-    errors, count = -truths, 0
+    if not steps:
+        return errors
+    form, n, count = kernels.point.objective.parameterization, len(errors), 0
+    left = kernels.adjoint_all(_noise_draws(kernels, belief, n, seed) - kernels.apply_all(errors))
     for n_inner in steps:
         direction, before = torch.zeros_like(left), torch.ones(n, dtype=torch.float64)
         for _ in range(n_inner):
