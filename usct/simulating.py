@@ -18,6 +18,7 @@ from usct.acquisition import Acquisition, Traces, TransducerArray
 from usct.errors import InputError
 from usct.forward.parallel import n_threads
 from usct.forward.time_domain.elastic import Elastic, shear_speed_of
+from usct.forward.time_domain.elements import Faces
 from usct.forward.time_domain.recording import Pulse, Recorder
 from usct.forward.time_domain.simulation import Simulation
 from usct.grid import Grid
@@ -52,6 +53,8 @@ class TraceSettings:
         sampling_frequency: By default four times the highest frequency of the band [Hz].
         time_step: By default as long as is stable [s].
         elastic: Let bone bear shear waves, in two dimensions, and leave attenuation out.
+        element_width: Of strips (in two dimensions) or diameter of discs (in three) that look at the origin, or at the
+            z axis if they lie on a cylinder about it; by default elements are points [m].
     """
 
     band: tuple[float, float]
@@ -62,6 +65,7 @@ class TraceSettings:
     sampling_frequency: float | None = None
     time_step: float | None = None
     elastic: bool = False
+    element_width: float | None = None
 
 
 def simulate_traces(
@@ -129,6 +133,8 @@ def simulate_traces(
         "band": f"{low:g} to {high:g} Hz",
         "simulated_by": f"usct {usct.__version__}, {kind} waves, time domain, {1e3 * medium.grid.spacing:.4g} mm",
     }
+    if settings.element_width is not None:
+        facts["element_width"] = f"{1e3 * settings.element_width:g} mm"
     water = water_of(phantom.medium)
     return Acquisition(array, data, water, truth=phantom.medium, title=phantom.title, metadata=facts)
 
@@ -179,7 +185,7 @@ def plan(medium: Medium, array: TransducerArray, settings: TraceSettings) -> tup
     spacing = settings.spacing or slowest / (POINTS_PER_WAVELENGTH * pulse.band[1])
     size = torch.linalg.vector_norm(array.positions.amax(dim=0) - array.positions.amin(dim=0))
     duration = settings.duration or 1.3 * float(size) / math.sqrt(2) / slowest + pulse.length
-    grid = _around(array, medium, spacing)
+    grid = _around(array, medium, spacing, 0.5 * (settings.element_width or 0.0))
     _check_memory(grid, medium)
     simulation = Simulation(
         grid,
@@ -189,6 +195,7 @@ def plan(medium: Medium, array: TransducerArray, settings: TraceSettings) -> tup
         water_of(medium),
         duration=Recorder.record_length(pulse, duration),
         time_step=settings.time_step,
+        faces=None if settings.element_width is None else Faces(settings.element_width, _inward(array)),
     )
     # The elastic scheme averages between nodes itself.
     fine = medium.resampled(grid, band_limited=not settings.elastic)
@@ -207,12 +214,21 @@ def plan(medium: Medium, array: TransducerArray, settings: TraceSettings) -> tup
     return Recorder(chosen, pulse, duration, sampling_frequency), fine
 
 
-def _around(array: TransducerArray, medium: Medium, spacing: float) -> Grid:
-    """The smallest grid about the elements and the object, its middle theirs.
+def _inward(array: TransducerArray) -> torch.Tensor:
+    """Where elements look, shape (element, dim)."""
+    inward = -array.positions
+    radius = torch.linalg.vector_norm(array.positions[:, -2:], dim=1)
+    if float(radius.max() - radius.min()) < 1e-6 * float(radius.max()):
+        inward[:, :-2] = 0
+    return inward
+
+
+def _around(array: TransducerArray, medium: Medium, spacing: float, reach: float) -> Grid:
+    """The smallest grid about the object and the elements, which reach so far, its middle theirs.
 
     What lies above and below the elements bends and scatters waves as well.
     """
-    places = [array.positions.double()]
+    places = [array.positions - reach, array.positions + reach]
     inside = (medium.sound_speed - water_of(medium)).abs() > OBJECT_CONTRAST
     for dim in range(inside.ndim):
         filled = inside.movedim(dim, 0).flatten(1).any(dim=1).nonzero()[:, 0]

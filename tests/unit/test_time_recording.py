@@ -23,7 +23,7 @@ from usct.io.rows import RowFile
 from usct.medium import Medium
 from usct.phantom import Phantom
 from usct.sharing import processes
-from usct.simulating import TraceSettings, plan, simulate_traces
+from usct.simulating import TraceSettings, _inward, plan, simulate_traces
 
 SPEED = 1500.0
 SETTINGS = TraceSettings((40e3, 60e3), snr_db=None, seed=4)
@@ -226,6 +226,36 @@ def test_rows_that_do_not_fit_on_the_disk_are_refused(tmp_path):
     with pytest.raises(InputError, match="could not be set aside"):
         RowFile(tmp_path / "rows", (2**40, 2**10), "mark", resume=False)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("n_dims", [2, 3])
+def test_wide_elements_send_straight_ahead(tmp_path, n_dims):
+    """Of a ring in water, the wave to the other side keeps its size, and that to a neighbour is fainter by far."""
+    grid = Grid.centred((15,) * n_dims, 8e-3)
+    made = Phantom(
+        Medium.homogeneous(grid, SPEED), torch.zeros(grid.shape, dtype=torch.uint8), ("water",), "water"
+    )
+    array = small_array(n_dims, 8).with_transmits(1)
+    settings = replace(SETTINGS, spacing=4.5e-3, duration=1.2e-4)
+    points, wide = (
+        simulate_traces(made, array, replace(settings, element_width=width), tmp_path / f"{width}.part")
+        .data.values[0]
+        .double()
+        .norm(dim=1)
+        for width in (None, 20e-3)
+    )
+    ratio = wide / points
+    # A piston across the path adds its own directivity where it looks past the receiver, and so does the receiver.
+    assert float(ratio[4]) > 0.85
+    assert float(ratio[1]) < 0.75 * float(ratio[4])
+    assert float((ratio[1:4] - ratio[5:].flip(0)).abs().max()) < 0.02
+
+
+def test_elements_look_inward():
+    cylinder, bowl = TransducerArray.cylinder(3, 6, 0.1, 0.06), TransducerArray.hemisphere(9, 0.1)
+    assert float(_inward(cylinder)[:, 0].abs().max()) == 0
+    assert torch.equal(_inward(bowl), -bowl.positions)
+    assert torch.equal(_inward(TransducerArray.ring(5, 0.1)), -TransducerArray.ring(5, 0.1).positions)
 
 
 def test_processes_simulate_the_same(tmp_path):

@@ -85,11 +85,12 @@ class _Numerics:
     scheduler: str | None
     resume: bool
     device: str
+    element_mm: float | None
 
     @property
     def chosen(self) -> bool:
         """Whether anything is not as it is by default."""
-        return self != _Numerics(None, None, None, self.elastic, 1, None, False, "auto")
+        return self != _Numerics(None, None, None, self.elastic, 1, None, False, "auto", None)
 
 
 def simulate(
@@ -126,6 +127,10 @@ def simulate(
     ] = None,
     duration_us: Annotated[
         float | None, typer.Option(min=1, max=1e5, help="Time engine: length of the traces in us.")
+    ] = None,
+    element_mm: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=100, help="Time engine: width of elements in mm; by default points."),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Time engine: go on after an interruption.")
@@ -165,15 +170,23 @@ def simulate(
         made = dataclasses.replace(made, medium=dataclasses.replace(made.medium, density=None))
     geometry = _Geometry(array, elements, radius_mm, rings, height_mm, transmits)
     numerics = _Numerics(
-        spacing_mm, time_step_ns, duration_us, engine is Engine.ELASTIC, workers, scheduler, resume, device
+        spacing_mm,
+        time_step_ns,
+        duration_us,
+        engine is Engine.ELASTIC,
+        workers,
+        scheduler,
+        resume,
+        device,
+        element_mm,
     )
     if engine is not Engine.FREQUENCY:
         _simulate_traces(made, output, geometry, frequencies, snr_db, seed, numerics, quiet)
         return
     if numerics.chosen:
         raise InputError(
-            "--resume, --workers, --scheduler, --device, --spacing-mm, --time-step-ns and --duration-us are for the "
-            "time engine; add --engine time."
+            "--resume, --workers, --scheduler, --device, --spacing-mm, --time-step-ns, --duration-us and --element-mm "
+            "are for the time engine; add --engine time."
         )
     _simulate(made, output, geometry, frequencies, snr_db, seed, quiet)
     if not quiet:
@@ -215,6 +228,7 @@ def _simulate_traces(
     if numerics.scheduler is None:
         usable_device(numerics.device)
     spacing, duration, step = numerics.spacing_mm, numerics.duration_us, numerics.time_step_ns
+    width = numerics.element_mm
     settings = TraceSettings(
         (frequencies[0], frequencies[-1]),
         snr_db if math.isfinite(snr_db) else None,
@@ -223,6 +237,7 @@ def _simulate_traces(
         None if duration is None else duration * MICROSECOND,
         time_step=None if step is None else step * 1e-3 * MICROSECOND,
         elastic=numerics.elastic,
+        element_width=None if width is None else width * MILLIMETRE,
     )
     array = geometry.array()
     store = output.with_name(output.name + ".part")
