@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,9 @@ from qtpy.QtWidgets import (
 )
 
 from usct.evaluation.case import CaseScores
+from usct.phantom.base import Phantom
 from usct.units import MILLIMETRE
-from usct_napari.background import in_background
+from usct_napari.background import in_background, one_by_one
 from usct_napari.comparing import Image, briefly, error_window, errors_of, images_of, scored
 from usct_napari.comparison_words import lesion_table, score_table
 from usct_napari.layers import signed_layer
@@ -146,12 +148,15 @@ class ComparePanel(QWidget):
         self.listed.clear()
         images = [image for found in self._files.values() for image in found]
         # Runs mostly begin alike.
-        starts = [image for image in images if image.is_start][1:]
+        left = [image for image in images if image.is_start][1:]
+        # One truth is enough, best one that tells lesions.
+        truths = [image for image in images if image.truth is not None]
+        left += sorted(truths, key=lambda image: not isinstance(image.truth, Phantom))[1:]
         for image in images:
             item = QListWidgetItem(image.name)
             item.setData(Qt.ItemDataRole.UserRole, image.name)
             item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
-            usual = Qt.CheckState.Unchecked if image in starts else Qt.CheckState.Checked
+            usual = Qt.CheckState.Unchecked if image in left else Qt.CheckState.Checked
             item.setCheckState(before.get(image.name, usual))
             self.listed.addItem(item)
         self.listed.blockSignals(False)
@@ -225,16 +230,19 @@ class ComparePanel(QWidget):
         true = truth
 
         def show(errors: Mapping[str, torch.Tensor]) -> None:
-            if images == self.chosen and self.isVisible():
-                below = [self._error_layer(image, errors) or self.viewer.layers[LINE] for image in images]
-                self._lay_side_by_side(images, below)
+            steps = [partial(self._error_layer, image, errors) for image in images]
+            one_by_one(takewhile(lambda _: images == self.chosen, [*steps, lay_out]))
+
+        def lay_out() -> None:
+            below = [self._named(_error_name(image)) or self._named(LINE) for image in images]
+            self._lay_side_by_side(images, [layer for layer in below if layer is not None])
 
         in_background(lambda: errors_of(images, true), show, self.status.setText)
 
     def _lay_side_by_side(self, images: list[Image], below: list["Layer"]) -> None:
         shown = [layer for image in images if (layer := self._layer_of(image)) is not None]
         if self.beside.isChecked() and 1 < len(shown) == len(images) and self.isVisible():
-            spread(self.viewer, [shown, below] if below else [shown])
+            spread(self.viewer, [shown, below] if len(below) == len(shown) else [shown])
         else:
             pile(self.viewer)
 
@@ -243,16 +251,23 @@ class ComparePanel(QWidget):
         found = ((layer, source_of(layer)) for layer in self.viewer.layers)
         return next((x for x, s in found if s is not None and (s.path, s.quantity) == wanted), None)
 
-    def _error_layer(self, image: Image, errors: Mapping[str, torch.Tensor]) -> "Layer | None":
-        """The layer of an image less the truth, made or filled; None for the truth itself."""
+    def _named(self, name: str) -> "Layer | None":
+        return next((layer for layer in self.viewer.layers if layer.name == name), None)
+
+    def _error_layer(self, image: Image, errors: Mapping[str, torch.Tensor]) -> None:
+        """Make or fill the layer of an image less the truth; the truth itself has none."""
         if image.name not in errors:
-            return None
-        name, source = f"error [m/s] · {image.name}", Source(image.path, "shown", "error")
+            return
+        name, source = _error_name(image), Source(image.path, "shown", "error")
         # The start's error is larger than all that is to be seen.
         bound = error_window([errors[x.name] for x in self.chosen if x.name in errors and not x.is_start])
         data, facts, _ = signed_layer(errors[image.name], image.medium.grid, name, source, bound=bound)
-        if name not in self.viewer.layers:
-            return self.viewer.add_image(data, **facts)
-        layer = self.viewer.layers[name]
-        layer.data, layer.contrast_limits = data, facts["contrast_limits"]
-        return layer
+        layer = self._named(name)
+        if layer is None:
+            self.viewer.add_image(data, **facts)
+        else:
+            layer.data, layer.contrast_limits = data, facts["contrast_limits"]
+
+
+def _error_name(image: Image) -> str:
+    return f"error [m/s] · {image.name}"

@@ -1,12 +1,15 @@
 """What layer data cannot carry: colour bars beside maps, a scale bar, panels, and sentences for people."""
 
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from usct_napari.sourcing import source_of
 
 if TYPE_CHECKING:
     from napari import Viewer
+
+Result = TypeVar("Result")
 
 SETTLED = 500
 """By when a window that is being opened has taken its room [ms]."""
@@ -24,6 +27,15 @@ def current_viewer() -> "Viewer | None":
     import napari
 
     return napari.current_viewer()
+
+
+def answering(work: Callable[[], Result]) -> Result:
+    """Do some work, in a thread where there is a window, which goes on answering meanwhile; return what it returned."""
+    if current_viewer() is None:
+        return work()
+    from usct_napari.background import waited
+
+    return waited(work)
 
 
 def tell_soon(sentence: str) -> None:
@@ -66,6 +78,7 @@ def dress(viewer: "Viewer") -> None:
 
     viewer.layers.events.inserted.connect(inserted)
     viewer.layers.events.removed.connect(arrange)
+    viewer.canvas.grid.events.enabled.connect(arrange)
     for layer in viewer.layers:
         layer.events.visible.connect(arrange)
     soon.start()
@@ -80,23 +93,24 @@ def _arrange(viewer: "Viewer") -> None:
 
 
 def _arrange_bars(viewer: "Viewer") -> None:
-    """One bar for each window of colours, at the topmost visible layer that has it."""
+    """One bar for each window of colours, at the topmost visible layer that has it; one in every cell of a grid."""
+    in_grid = viewer.canvas.grid.enabled
+    size, font_size = SMALL_BAR if in_grid else LARGE_BAR
     have = set()
     for layer in reversed(viewer.layers):
         source = source_of(layer)
-        if source is None or not source.has_bar or not hasattr(layer, "colorbar"):
+        if source is None or not source.has_bar or not layer.visible or not hasattr(layer, "colorbar"):
             continue
         key = (layer.colormap.name, tuple(layer.contrast_limits))
-        wanted = layer.visible and key not in have
+        # In a grid no bar is ever hidden: napari fails on one that comes back after its cell is gone.
+        wanted = in_grid or key not in have
+        have.add(key)
         # Setting what holds already would draw the bar anew, which takes longer than all else here.
-        size, font_size = SMALL_BAR if viewer.canvas.grid.enabled else LARGE_BAR
         if wanted and layer.colorbar.size != size:
             layer.colorbar.size, layer.colorbar.font_size = size, font_size
         if layer.colorbar.visible != wanted:
             layer.colorbar.position = "bottom_left"
             layer.colorbar.visible = wanted
-        if layer.visible:
-            have.add(key)
 
 
 def is_mark(layer: object) -> bool:

@@ -249,13 +249,11 @@ class KernelsPanel(QWidget):
             spread(self.viewer, [[shown[quantity] for quantity in wanted if quantity in shown]])
             return
         pile(self.viewer)
-        for layer in self.viewer.layers:
-            source = source_of(layer)
-            if source is None or source.quantity == "elements":
-                continue
-            visible = layer in shown.values()
-            if layer.visible != visible:
-                layer.visible = visible
+        with self.viewer.layers.batched_update():
+            for layer in self.viewer.layers:
+                source = source_of(layer)
+                if source is not None and source.quantity != "elements":
+                    layer.visible = layer in shown.values()
         frame(self.viewer)
 
     def _listen(self, wanted: bool) -> None:

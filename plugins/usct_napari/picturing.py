@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QApplication
 from usct_napari.opening import frame
 from usct_napari.sourcing import source_of
 
-SIZE = (1440, 900)
+SIZE = (1280, 800)
 PATIENCE = 600.0
 """Longest that any step may take [s]."""
 
@@ -55,6 +55,12 @@ class Window:
         self.longest_stall = max(self.longest_stall, now[0] - self._last[0])
         self.longest_work = max(self.longest_work, now[1] - self._last[1])
         self._last = now
+
+    def take_stalls(self) -> tuple[float, float]:
+        """The longest stall and the longest work [s] since this was asked last."""
+        found = self.longest_stall, self.longest_work
+        self.longest_stall = self.longest_work = 0.0
+        return found
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[None]:
@@ -174,6 +180,7 @@ def picture_kernels(window: Window, pattern: Path, maps: Path) -> None:
     window.picture(pattern)
     panel.show_box.setCurrentText("Image, resolution, uncertainty")
     panel.tabs.setCurrentWidget(panel.plots["Detail"])
+    window.wait(until=lambda: window.viewer.canvas.grid.enabled)
     window.picture(maps)
     window.close_panel(panel)
 

@@ -34,5 +34,5 @@ def draw_profiles(plot: Plot, images: Sequence[tuple[str, Medium]], ends: np.nda
         colour = plot.ink if number == 0 else COLOURS[(number - 1) % len(COLOURS)]
         ax.plot(along, speeds, color=colour, linewidth=1.8 if number == 0 else 1.2, label=name)
     ax.set(xlabel="Along the line in the image [mm]", ylabel="Sound speed [m/s]")
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, handlelength=1.2, columnspacing=1)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=2, handlelength=1.2, columnspacing=1)
     plot.refresh()

@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
 
-from usct_napari.dressing import current_viewer, dress, tell_soon
+import numpy as np
+
+from usct_napari.dressing import answering, current_viewer, dress, tell_soon
 from usct_napari.preferring import next_reader
 from usct_napari.sourcing import LayerData
 
 LARGE = 64 * 2**20
 """Traces larger than this stay in their file until somebody looks at them [bytes]."""
 
-Result = TypeVar("Result")
 Paths = str | Sequence[str]
 Found = list[LayerData] | list[tuple[None]]
 """Layers, or what napari takes as said already."""
@@ -25,15 +25,9 @@ def get_reader(path: Paths) -> Callable[[Paths], Found] | None:
     Args:
         path: One file, or several; a folder counts if it holds DICOM files.
     """
-    if current_viewer() is None:
-        return read_or_tell if _are_ours(path) else None
-    return read_or_tell if _in_thread(lambda: _are_ours(path)) else next_reader(path)
-
-
-def _in_thread(work: Callable[[], Result]) -> Result:
-    from usct_napari.background import waited
-
-    return waited(work)
+    if answering(lambda: _are_ours(path)):
+        return read_or_tell
+    return next_reader(path) if current_viewer() is not None else None
 
 
 def _are_ours(path: Paths) -> bool:
@@ -58,7 +52,7 @@ def read_or_tell(path: Paths) -> Found:
     dress(viewer)
     left_out: list[str] = []
     try:
-        layers: Found = _in_thread(lambda: read(path, left_out))
+        layers: Found = answering(lambda: _prepare_and_read(path, left_out))
     except InputError as error:
         layers, left_out = [(None,)], [str(error)]
     for one in _listed(path):
@@ -68,6 +62,15 @@ def read_or_tell(path: Paths) -> Found:
         more = f" And {len(left_out) - 1} more." if len(left_out) > 1 else ""
         tell_soon(left_out[0] + more)
     return layers
+
+
+def _prepare_and_read(path: Paths, left_out: list[str]) -> list[LayerData]:
+    """Read for a window, and let napari load what it needs for its first layers, which it would do in the window."""
+    from napari.layers import Layer
+
+    Layer.create(np.eye(2), {}, "image")
+    Layer.create(np.zeros((1, 2)), {"features": {"index": [0]}}, "points")
+    return read(path, left_out)
 
 
 def read(path: Paths, left_out: list[str] | None = None) -> list[LayerData]:

@@ -17,16 +17,26 @@ from usct_napari.reading import Found, read_or_tell
 if TYPE_CHECKING:
     from usct.acquisition import TransducerArray
 
-VERSION = "2"
+VERSION = "3"
 """Of what the samples hold; another one makes them anew."""
 BREAST, HEAD, TRACES, WATER = "breast-scan.h5", "head-phantom.h5", "disc-traces.h5", "water-shot.h5"
+PHANTOM = "breast-phantom.h5"
+"""What the breast's scan was made of; it lies beside the scan, and knows tissues and lesions."""
 GAPS, DEAD = (7, 8, 9, 30, 31, 54), (5, 20)
 """Places of the ring of traces where no element is, and elements that hear and send nothing."""
 
 
 def breast() -> Found:
     """A breast phantom in a ring of 128 elements, spectra at 150, 200 and 250 kHz, 40 dB."""
-    return _with_panel("Reconstruct", read_or_tell(str(_kept(BREAST))))
+    scan = _kept(BREAST)
+    found = read_or_tell([str(scan.with_name(PHANTOM)), str(scan)])
+    # The phantom shows the truth already.
+    return _with_panel("Reconstruct", [data for data in found if not _is_truth(data, scan)])
+
+
+def _is_truth(data: Any, scan: Path) -> bool:
+    source = data[1]["metadata"]["usct"] if len(data) == 3 else None
+    return source is not None and source.path == scan and source.quantity in ("sound_speed", "attenuation")
 
 
 def head() -> Found:
@@ -110,6 +120,7 @@ def _make_breast(path: Path) -> None:
     made = phantom.make("breast", seed=3, spacing=0.8e-3)
     # The inversion knows no density yet: contrasts of it would appear as edges in the sound speed.
     made = replace(made, medium=replace(made.medium, density=None))
+    io.save(made, path.with_name(PHANTOM))
     io.save(simulate(made, TransducerArray.ring(128, 0.1), (1.5e5, 2e5, 2.5e5), seed=3), path)
 
 

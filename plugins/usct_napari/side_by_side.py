@@ -2,8 +2,11 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
+from usct_napari.background import one_by_one
 from usct_napari.dressing import is_mark
 from usct_napari.opening import frame
 
@@ -15,6 +18,8 @@ GAP = 4
 """Between two cells [pixels]."""
 NAME_SIZE = 8
 """Of the layers' names in the cells [points]."""
+_TURN = "usct_turn"
+"""Attribute of a list of layers: what `spread` was called last, whose later steps alone are done."""
 
 
 def spread(viewer: "Viewer", rows: Sequence[Sequence["Layer"]]) -> None:
@@ -25,20 +30,29 @@ def spread(viewer: "Viewer", rows: Sequence[Sequence["Layer"]]) -> None:
         rows: One row of layers, or several of the same length.
     """
     layers, n_columns = _laid_out(rows, viewer.canvas.size)
-    grid = viewer.canvas.grid
-    # The grid is laid out anew with every change that it sees.
-    grid.enabled = False
-    if list(viewer.layers[: len(layers)]) != layers:
+    grid, shape, turn = viewer.canvas.grid, (math.ceil(len(layers) / n_columns), n_columns), object()
+    if grid.enabled and grid.shape == shape and [x for x in viewer.layers if x.visible] == layers:
+        return
+    setattr(viewer.layers, _TURN, turn)
+
+    def show(layer: "Layer") -> None:
+        layer.visible = layer.name_overlay.visible = True
+
+    def is_wanted(_: object) -> bool:
+        return getattr(viewer.layers, _TURN) is turn and all(layer in viewer.layers for layer in layers)
+
+    # The window is laid out anew with every change that it hears of, and drawing a layer in a cell for the first time
+    # takes up to a tenth of a second: so the first row comes in one step, and others after it, layer by layer.
+    with viewer.layers.batched_update():
         active = viewer.layers.selection.active
         viewer.layers.move_multiple([viewer.layers.index(layer) for layer in layers], 0)
         viewer.layers.selection.active = active
-    for layer in viewer.layers:
-        layer.visible = layer in layers
-        layer.name_overlay.visible = layer in layers
-        layer.name_overlay.font_size = NAME_SIZE
-    grid.stride, grid.shape, grid.spacing = 1, (-1, n_columns), GAP
-    grid.enabled = True
-    frame(viewer)
+        for layer in viewer.layers:
+            layer.visible = layer.name_overlay.visible = layer in layers[:n_columns]
+            layer.name_overlay.font_size = NAME_SIZE
+        grid.stride, grid.shape, grid.spacing, grid.enabled = 1, shape, GAP, True
+    steps = [partial(show, layer) for layer in layers[n_columns:]]
+    one_by_one(takewhile(is_wanted, [lambda: frame(viewer), *steps, lambda: frame(viewer)]))
 
 
 def _laid_out(rows: Sequence[Sequence["Layer"]], size: tuple[float, float]) -> tuple[list["Layer"], int]:
@@ -53,9 +67,10 @@ def pile(viewer: "Viewer") -> None:
     """Show layers one above the other again: those that are visible, and elements and lines over them."""
     if not viewer.canvas.grid.enabled:
         return
-    viewer.canvas.grid.enabled = False
-    for layer in viewer.layers:
-        layer.name_overlay.visible = False
-        if is_mark(layer):
-            layer.visible = True
+    setattr(viewer.layers, _TURN, None)
+    with viewer.layers.batched_update():
+        viewer.canvas.grid.enabled = False
+        for layer in viewer.layers:
+            layer.name_overlay.visible = False
+            layer.visible = layer.visible or is_mark(layer)
     frame(viewer)

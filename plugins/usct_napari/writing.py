@@ -10,7 +10,7 @@ import numpy as np
 
 from usct.io.dicom.layers import Space
 from usct.units import MILLIMETRE
-from usct_napari.dressing import current_viewer
+from usct_napari.dressing import answering, current_viewer
 from usct_napari.sourcing import Source, source_of
 
 
@@ -31,7 +31,8 @@ def write_file(path: str, data: Any, facts: dict[str, Any]) -> list[str]:
     from usct import io
 
     del data
-    io.save(io.load(_source(path, facts).path), path)
+    source = _source(path, facts)
+    answering(lambda: io.save(io.load(source.path), path))
     return [path]
 
 
@@ -56,10 +57,14 @@ def write_map(path: str, data: Any, facts: dict[str, Any]) -> list[str]:
 
     del data
     source = _source(path, facts)
-    grid, maps = maps_of(io.load(source.path), source.path)
-    if source.quantity not in maps:
-        raise InputError(f"{path}: this layer is none of the maps {', '.join(maps)}; save one of those.")
-    export.write_map(Path(path), maps[source.quantity], grid, source.quantity)
+
+    def write() -> None:
+        grid, maps = maps_of(io.load(source.path), source.path)
+        if source.quantity not in maps:
+            raise InputError(f"{path}: this layer is none of the maps {', '.join(maps)}; save one of those.")
+        export.write_map(Path(path), maps[source.quantity], grid, source.quantity)
+
+    answering(write)
     return [path]
 
 
@@ -102,7 +107,7 @@ def write_labels(path: str, data: Any, facts: dict[str, Any]) -> list[str]:
     names = _names(facts.get("features"), used)
     # Numbers of segments run without a gap.
     numbered = np.searchsorted([0, *used], labels) if min(used, default=1) > 0 else labels
-    write_segmentation(numbered, names, lattice, Path(path), study, by_hand=by_hand)
+    answering(lambda: write_segmentation(numbered, names, lattice, Path(path), study, by_hand=by_hand))
     return [path]
 
 

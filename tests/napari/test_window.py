@@ -59,7 +59,7 @@ def test_three_clicks_lead_from_an_empty_window_to_an_image(drive, tmp_path):
 
 
 def test_a_click_through_from_scan_to_comparison_with_pictures(drive, tmp_path):
-    assert "longest stalls" in drive("click_through", tmp_path)
+    assert "longest stall" in drive("click_through", tmp_path)
     for name in ("scan", "reconstruct", "kernels", "maps", "compare"):
         picture = tmp_path / f"{name}.png"
         values = np.asarray(Image.open(picture).convert("L"), dtype=float)

@@ -25,6 +25,7 @@ window = Window()
 def cells() -> list[str]:
     """Names of the layers in the grid's cells, row by row."""
     layers, grid = window.viewer.layers, window.viewer.canvas.grid
+    window.wait(1.0)
     assert grid.enabled
     assert {layer.name for layer in layers if layer.visible} == {
         layer.name for layer in layers if layer.name_overlay.visible
@@ -32,11 +33,17 @@ def cells() -> list[str]:
     return [layers[n].name for _, inside in grid.iter_viewboxes(layers) for n in inside]
 
 
+# Half a second is the longest that the window may not answer. In processor time, since others may hold the machine up;
+# graphics, computed in software here, are part of it.
+stalls = {}
+window.take_stalls()
 picture_scan(window, traces_file(folder), folder / "scan.png")
 assert window.viewer.layers["elements · pulses"].features["dead"].to_numpy().nonzero()[0].tolist() == [3]
+stalls["scan"] = window.take_stalls()
 window.viewer.layers.clear()
 window.open(spectra_file(folder))
 panel = window.panel("Reconstruct")
+stalls["panel"] = window.take_stalls()
 
 # Every setting of the command line has a row; nothing that was not touched is set.
 model = load_config("breast", None, []).model_dump(exclude={"description", "preset"})
@@ -61,7 +68,7 @@ assert panel.command.text() == (
 )
 
 # Start, and cancel after the first update; the image grew, the checkpoint is there.
-window.longest_stall = window.longest_work = 0.0
+window.take_stalls()
 panel.start.click()
 window.wait(until=lambda: len(panel.run.updates()) >= 1)
 panel.pause.click()
@@ -76,7 +83,7 @@ window.wait(0.5)
 done = len(panel.run.updates())
 assert 1 <= done < 8, done
 assert panel.start.text() == "Resume"
-stalls = [(window.longest_stall, window.longest_work)]
+stalls["start and cancel"] = window.take_stalls()
 
 # Another panel, as after a restart of the program, finds the run and goes on with it.
 window.close_panel(panel)
@@ -84,20 +91,16 @@ panel = window.panel("Reconstruct")
 panel.form.set_value("schedule.iterations", "4")
 window.wait(0.5)
 assert panel.start.text() == "Resume", panel.start.text()
-window.longest_stall = window.longest_work = 0.0
+window.take_stalls()
 panel.start.click()
 result = folder / "disc-tailored.h5"
 opened = lambda path: any(getattr(source_of(x), "path", None) == path for x in window.viewer.layers)  # noqa: E731
 window.wait(until=lambda: opened(result) and not any("(live)" in x.name for x in window.viewer.layers))
-stalls.append((window.longest_stall, window.longest_work))
+stalls["resume and open"] = window.take_stalls()
 updates = panel.run.updates()
 assert len(updates) > done
 assert [update.iteration for update in updates] == list(range(1, len(updates) + 1))
 assert panel.run.state()[0] == "finished"
-# Half a second is the aim. In processor time, since others may hold the machine up; graphics, computed in software
-# here, are part of it.
-sys.stdout.write(f"longest stalls {stalls}\n")
-assert max(work for _, work in stalls) < 0.5, stalls
 window.close_panel(panel)
 
 # What the data support; a click into the image.
@@ -111,10 +114,10 @@ assert window.viewer.layers["pattern"].visible
 assert not window.viewer.layers["sound speed [m/s] · disc-tailored"].visible
 # How fine and how sure, beside the image itself; the camera is one for all.
 panel.show_box.setCurrentText("Image, resolution, uncertainty")
-window.wait(0.3)
 assert cells() == [
     f"{what} · disc-tailored-kernels" for what in ("image [m/s]", "resolution [mm]", "uncertainty [m/s]")
 ]
+stalls["kernels and maps"] = window.take_stalls()
 panel.show_box.setCurrentText("Pattern")
 assert not window.viewer.canvas.grid.enabled
 assert window.viewer.layers["elements · disc"].visible
@@ -143,6 +146,7 @@ np.testing.assert_allclose(image.values, reached.medium.sound_speed, rtol=1e-6)
 (native,) = speed.save(str(folder / "saved.h5"), plugin="usct")
 assert torch.equal(io.load(native).medium.sound_speed, reached.medium.sound_speed)
 
+stalls["places and saving"] = window.take_stalls()
 panel = picture_comparison(window, folder / "compare.png")
 images = [
     "truth: sound speed [m/s] · disc",
@@ -161,14 +165,17 @@ curves = panel.profiles.axes[0].get_lines()
 assert len(curves) == 3
 assert np.isclose(np.ptp(curves[0].get_xdata()), 20.0), np.ptp(curves[0].get_xdata())
 panel.errors.setChecked(False)
-window.wait(0.3)
 assert cells() == images
 panel.beside.setChecked(False)
 assert not window.viewer.canvas.grid.enabled
 panel.beside.setChecked(True)
-window.wait(0.3)
+assert cells() == images
 window.close_panel(panel)
 assert not window.viewer.canvas.grid.enabled
+stalls["comparison"] = window.take_stalls()
+for phase, (clock, work) in stalls.items():
+    sys.stdout.write(f"longest stall, {phase}: {clock:.2f} s, of the processor {work:.2f} s\n")
+assert max(work for _, work in stalls.values()) < 0.5
 assert window.viewer.layers.extent.units is not None
 window.viewer.close()
 assert not complaints, complaints

@@ -63,5 +63,13 @@ window.wait(120.0, lambda: "result" in kinds())
 window.wait(1.0)
 sys.stdout.write(f"{len(clicks)} clicks\n")
 window.picture(sys.argv[1] + "/clicked.png")
+panel = window.panel("Compare")
+window.wait(120.0, lambda: bool(panel.scores) and window.viewer.canvas.grid.enabled)
+window.wait(1.0)
+window.picture(sys.argv[1] + "/compared.png")
+# The sample knows its lesions.
+words = panel.words.toPlainText().strip()
+assert words.startswith("Lesion: contrast, width shown"), words
+assert "malignant" in words or "cyst" in words, words
 window.viewer.close()
 assert not complaints, complaints
