@@ -52,6 +52,8 @@ def test_the_page_stands_alone_and_escapes_what_it_is_told(page):
     assert "<script" not in page
     assert "The scan holds &lt;no&gt; data." in page
     assert page.count("Research use only") >= 2
+    # On a phone tables scroll by themselves, not the page.
+    assert page.count("<table") == page.count('<div class="scroll"><table') > 5
     assert "park2023" in page
 
 
