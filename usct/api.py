@@ -171,13 +171,10 @@ def reconstruct(
 def watch_of(
     acquisition: Acquisition, observed: Spectra, discretization: Discretization, water: float
 ) -> Watch:
-    """What tells cycle skips, with the noise as recorded ahead of arrivals and as reciprocal pairs show it."""
-    found = [
-        noise_power(acquisition, observed.frequencies.tolist()),
-        reciprocity_noise(observed, acquisition.array),
-    ]
-    known = [noise for noise in found if noise is not None]
-    noise = torch.stack(known).amax(dim=0) if known else None
+    """What tells cycle skips, with the noise as reciprocal pairs show it, or else what precedes arrivals in traces."""
+    noise = reciprocity_noise(observed, acquisition.array)
+    if noise is None:
+        noise = noise_power(acquisition, observed.frequencies.tolist())
     return Watch(acquisition, observed, discretization, water, noise)
 
 

@@ -99,6 +99,19 @@ def test_frequencies_within_a_few_per_cent_raise_no_alarm(band, snr_db):
     assert watch.missed_by(Medium.homogeneous(grid, 1500.0)) > 5 * MOST_SKIPPED
 
 
+def test_traces_of_few_transmits_tell_noise_by_what_precedes_arrivals():
+    scan = planted.record(planted.no_faults(), with_cylinder=True, seed=1)
+    some = slice(None, None, 8)
+    array = dataclasses.replace(scan.array, transmits=scan.array.transmits[some])
+    traces = dataclasses.replace(scan.data, values=scan.data.values[some], valid=scan.data.valid[some])
+    few = dataclasses.replace(scan, array=array, data=traces)
+    settings = "schedule.frequencies_mhz=[0.25,0.3]", "start.disc=false"
+    noise = watch_over(few, *settings).noise
+    assert (noise / watch_over(scan, *settings).noise).tolist() == pytest.approx([1.0, 1.0], rel=0.3)
+    spectra = dataclasses.replace(few, data=few.spectra(torch.tensor([0.25e6, 0.3e6])))
+    assert watch_over(spectra, *settings).noise is None
+
+
 def test_what_noise_hides_is_not_known():
     scan = api.simulate(fast_disc(180.0), TransducerArray.ring(48, 40e-3), (330e3, 335e3), snr_db=20, seed=2)
     watch = watch_over(scan, "schedule.frequencies_mhz=[0.33,0.335]", "start.disc=false")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import h5py
@@ -15,7 +16,7 @@ from usct.acquisition import Acquisition, Spectra, Traces, TransducerArray
 from usct.errors import InputError
 from usct.medium import Medium
 from usct.phantom.base import Phantom
-from usct.reconstruction import RESEARCH_USE_ONLY, Reconstruction
+from usct.reconstruction import RESEARCH_USE_ONLY, CycleSkips, Reconstruction
 
 
 def test_scan_of_spectra(scan: Acquisition, tmp_path: Path) -> None:
@@ -130,3 +131,29 @@ def test_missing_parts_are_named(result: Reconstruction, tmp_path: Path) -> None
         del file["result/region"]
     with pytest.raises(InputError, match="/result/region is missing"):
         usct.io.load(unseal(path))
+
+
+def test_cycle_skips_of_a_result_come_back(result: Reconstruction, tmp_path: Path) -> None:
+    skips = CycleSkips(2e5, 0.4, 0.3, 0.001, 0.002, 0.05, "300 kHz")
+    usct.io.save(dataclasses.replace(result, skips=skips), tmp_path / "result.h5")
+    found = usct.io.load(tmp_path / "result.h5")
+    assert isinstance(found, Reconstruction)
+    assert found.skips == skips
+    assert [record.skipped for record in found.history] == [0.03, None]
+
+
+def test_results_from_before_stages_were_looked_at_are_read(result: Reconstruction, tmp_path: Path) -> None:
+    path, skips = tmp_path / "result.h5", CycleSkips(2e5, 0.4, 0.3, 0.001, 0.002)
+    usct.io.save(dataclasses.replace(result, skips=skips), path)
+    with h5py.File(path, "r+") as file:
+        del (
+            file["history/skipped"],
+            file["cycle_skips"].attrs["stage"],
+            file["cycle_skips"].attrs["stage_waves"],
+        )
+    found = usct.io.load(unseal(path))
+    assert isinstance(found, Reconstruction)
+    assert found.skips is not None
+    assert (found.skips.stage, math.isnan(found.skips.stage_waves)) == ("", True)
+    assert [record.skipped for record in found.history] == [None, None]
+    assert [record.n_solves for record in found.history] == [1, 2]

@@ -74,3 +74,11 @@ def test_a_state_comes_back_as_it_was(tmp_path, changes, through_a_file):
         save_arrays(tmp_path / "checkpoint.h5", arrays, texts)
         arrays, texts = load_arrays(tmp_path / "checkpoint.h5")
     assert_same(State.from_arrays(arrays, texts), expected)
+
+
+def test_a_checkpoint_without_the_look_for_cycle_skips_is_still_read():
+    arrays, texts = state(left=None).arrays()
+    del arrays["history.skipped"]
+    found = State.from_arrays(arrays, texts).history
+    assert [record.skipped for record in found] == [None, None]
+    assert [record.objective for record in found] == [record.objective for record in HISTORY]

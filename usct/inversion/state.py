@@ -87,13 +87,15 @@ class State:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, torch.Tensor], texts: Mapping[str, str]) -> "State":
         """Undo `arrays`."""
-        names = [f.name for f in fields(Record) if f.name != "stage"]
+        # Checkpoints of versions that did not look for cycle skips stage by stage lack that column.
+        names = [f.name for f in fields(Record) if f"history.{f.name}" in arrays]
         rows = zip(*(arrays[f"history.{name}"].tolist() for name in names), strict=True)
         history = []
         for stage, row in zip(texts["stages"].split("\n"), rows, strict=False):
             values = dict(zip(names, row, strict=True))
             values |= {name: int(values[name]) for name in ("iteration", "n_solves")}
-            values["skipped"] = None if math.isnan(values["skipped"]) else values["skipped"]
+            skipped = values.pop("skipped", math.nan)
+            values["skipped"] = None if math.isnan(skipped) else skipped
             history.append(Record(stage=stage, **values))
         field, memory = (
             {n.removeprefix(prefix): v for n, v in arrays.items() if n.startswith(prefix)}
