@@ -27,7 +27,7 @@ N_PROBES = 4
 LEAST_FREEDOM = 0.05
 """Share of the data that always counts as free to show noise."""
 
-N_REVISIONS, SETTLED, N_STEPS = 20, 0.01, 24
+N_REVISIONS, SETTLED, N_STEPS = 20, 0.01, 16
 """Revisions of the scale at most, when it counts as found, and Lanczos steps that serve all of them."""
 
 SMALL_REST = 1e-3

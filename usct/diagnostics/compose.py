@@ -28,6 +28,9 @@ Progress = Callable[[float, str], None]
 N_DRAWS = 8
 """Random errors for the map of uncertainty, which they make uncertain by a tenth."""
 
+LOW_PASSED, EDGE = ("pixel", "filtered"), 1.05
+"""Representations whose steps hold no detail beyond a cutoff, and where its edge ends, over the cutoff."""
+
 LEAST_CELLS = 20_000
 """Cells of the image from which on half of the waves' cells are enough, and worth it."""
 
@@ -96,7 +99,9 @@ def diagnose(
         InputError: If the kernel lets nothing pass at all, or a point lies outside the region.
     """
     options, tell = options or Options(), progress or _silent
-    rows, waves = rows_at(kernels, options.points), _thinned(kernels, facts)
+    # A tailored image holds no detail beyond the cutoff.
+    tailored, detail = kernels.point.damping > 0, facts.cutoff * 2 * wavenumber(kernels)
+    rows, waves = rows_at(kernels, options.points), _thinned(kernels, detail) if tailored else None
     shown = kernels.at(kernels.point, without_constant=not options.constant)
     tell(0.02, "Finding the strongest patterns")
     pairs = top_eigenpairs(shown, options.n_modes, seed=options.seed)
@@ -185,14 +190,14 @@ def _findings(
     nothing = torch.full(kernels.image.shape, torch.nan, dtype=torch.float64)
     resolution = nothing if combs is None else combs.widths(kernels, map(kernels.image_of, found[1]))
     report = _report(tell, *between, "Fitting what was drawn as the run would")
-    errors = fitted_errors(kernels, belief, found[-1], facts.steps, cutoff, options.seed, report)
+    thin = _thinned(kernels, EDGE * cutoff) if facts.representation in LOW_PASSED else None
+    errors = fitted_errors(kernels, belief, found[-1], facts.steps, cutoff, options.seed, report, thin)
     return Findings(gain, resolution, deviation_map(kernels, errors, cutoff), float(change.max()))
 
 
-def _thinned(kernels: TangentKernels, facts: Facts) -> WaveProducts | None:
-    """Products by some of the cells where these tell the same: a tailored image holds no detail beyond the cutoff."""
-    wide = kernels.point.damping > 0 and int(kernels.region.sum()) >= LEAST_CELLS
-    return kernels.halved(facts.cutoff * 2 * wavenumber(kernels)) if wide else None
+def _thinned(kernels: TangentKernels, detail: float) -> WaveProducts | None:
+    """Products by some of the cells, where these tell the same of images without detail beyond a wavenumber [rad/m]."""
+    return kernels.halved(detail) if int(kernels.region.sum()) >= LEAST_CELLS else None
 
 
 def _report(tell: Progress, low: float, high: float, what: str) -> Report:

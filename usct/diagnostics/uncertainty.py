@@ -103,6 +103,7 @@ def fitted_errors(
     cutoff: float | None = None,
     seed: int = 0,
     report: Report | None = None,
+    waves: WaveProducts | None = None,
 ) -> torch.Tensor:
     """Errors after some steps of least squares from the most probable images on, shape (n, n_parameters).
 
@@ -116,6 +117,7 @@ def fitted_errors(
         cutoff: Of the run's preconditioner [rad/m]; None for none.
         seed: Of the draws.
         report: Told after each step how far it has come, 0 to 1.
+        waves: What to take for the waves' Jacobian in steps, which hold no detail beyond the cutoff's edge.
     """
     if not steps:
         return errors
@@ -127,7 +129,7 @@ def fitted_errors(
             shaped = torch.stack([form.precondition(one, cutoff or math.inf) for one in left])
             power = (left * shaped).sum(dim=1)
             direction = shaped + (power / before.clamp(min=1e-300))[:, None] * direction
-            product = kernels.adjoint_all(kernels.apply_all(direction))
+            product = kernels.adjoint_all(kernels.apply_all(direction, waves), waves)
             length = (power / (direction * product).sum(dim=1).clamp(min=1e-300))[:, None]
             errors, left, before, count = (
                 errors + length * direction,
