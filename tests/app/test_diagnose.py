@@ -126,7 +126,13 @@ def test_files_are_written_and_the_diagnosis_makes_sense(folder, diagnosis, resu
     assert (folder / "kernels.png").read_bytes()[1:4] == b"PNG"
     names = {path.stem for path in (folder / "curves").glob("*.csv")}
     assert names == {"spectrum", "density", "transfer", "decay", "maps", "modes", "rows"}
-    assert {path.stem for path in (folder / "curves").glob("*.png")} == {"maps", "patterns", "rows", "curves"}
+    assert {path.stem for path in (folder / "curves").glob("*.png")} == {
+        "maps",
+        "patterns",
+        "rows",
+        "curves",
+        "data",
+    }
     assert diagnosis.at == "end"
     assert diagnosis.frequencies == FREQUENCIES[1:]
     assert diagnosis.noise_db == pytest.approx(35)

@@ -1,4 +1,4 @@
-"""Rows of the kernels around a few places, enlarged."""
+"""Rows of the kernels around a few places, enlarged, and patterns of the data."""
 
 import math
 
@@ -7,9 +7,9 @@ from matplotlib.figure import SubFigure
 
 from usct.diagnosis import Diagnosis
 from usct.report.drawing import INK, bare, show
-from usct.units import MILLIMETRE
+from usct.units import KILOHERTZ, MILLIMETRE
 
-_MOST_PLACES = 4
+_MOST_PLACES, _MOST_PATTERNS = 4, 7
 _REACH = 8.0
 """Half the width of what is shown, in the shortest waves of image that the data could see."""
 
@@ -39,6 +39,24 @@ def draw_rows(figure: SubFigure, diagnosis: Diagnosis) -> None:
             ax.set_title(f"{word} ({x:.0f}, {y:.0f}) mm", color=INK, fontsize=8.5)
             ax.set_xlabel(f"half height: {_width(values, diagnosis.grid.spacing):.2g} mm", fontsize=8)
             bare(ax)
+
+
+def draw_data_modes(figure: SubFigure, diagnosis: Diagnosis) -> None:
+    """Draw the strongest patterns of the data over transmits and receives, of the first frequency, scaled to one."""
+    figure.suptitle(
+        f"Patterns of the data (WTK modes) at {diagnosis.frequencies[0] / KILOHERTZ:g} kHz: how strongly each pair of "
+        "elements takes part; transmits down, receives across",
+        color=INK,
+        fontsize=10.5,
+    )
+    modes = diagnosis.data_kernel.modes[:_MOST_PATTERNS, 0].abs()
+    for number, (ax, mode) in enumerate(
+        zip(figure.subplots(1, len(modes), squeeze=False)[0], modes, strict=True)
+    ):
+        peak = max(float(mode.max()), 1e-300)
+        ax.imshow(mode / peak, cmap="magma_r", vmin=0, vmax=1)
+        ax.set_title(f"no. {number + 1}", color=INK, fontsize=9)
+        bare(ax)
 
 
 def _width(values: torch.Tensor, spacing: float) -> float:

@@ -26,7 +26,7 @@ from usct.report.drawing import (
     tidy,
     write,
 )
-from usct.report.kernel_rows import draw_rows
+from usct.report.kernel_rows import draw_data_modes, draw_rows
 from usct.units import KILOHERTZ, MILLIMETRE
 
 _WARN = TRUTH
@@ -74,9 +74,9 @@ def kernels_figure(diagnosis: Diagnosis, title: str = "") -> Figure:
 
 
 def panels(diagnosis: Diagnosis) -> dict[str, Figure]:
-    """Each strip of the page as a figure of its own, by name."""
+    """Each strip of the page as a figure of its own, by name, and one of the data's patterns."""
     figures = {}
-    for name, height, draw in _PANELS:
+    for name, height, draw in (*_PANELS, ("data", 2.6, draw_data_modes)):
         if not _is_there(name, diagnosis):
             continue
         figures[name] = blank(_WIDTH, height + 0.3, 0.0, 0.3)
