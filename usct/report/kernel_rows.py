@@ -54,7 +54,7 @@ def draw_data_modes(figure: SubFigure, diagnosis: Diagnosis) -> None:
         zip(figure.subplots(1, len(modes), squeeze=False)[0], modes, strict=True)
     ):
         peak = max(float(mode.max()), 1e-300)
-        ax.imshow(mode / peak, cmap="magma_r", vmin=0, vmax=1)
+        ax.imshow((mode / peak).numpy(), cmap="magma_r", vmin=0, vmax=1)
         ax.set_title(f"no. {number + 1}", color=INK, fontsize=9)
         bare(ax)
 
