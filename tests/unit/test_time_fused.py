@@ -10,7 +10,7 @@ import torch
 from tests.helpers import random_like, relative_error
 from tests.unit.time_cases import rough_medium, simulation
 from usct.forward.sampling import Sampling
-from usct.forward.time_domain import layers, reference
+from usct.forward.time_domain import gpu, layers, reference
 from usct.forward.time_domain.relaxation import fit_relaxation
 from usct.forward.time_domain.scheme import assemble
 from usct.forward.time_domain.shots import Shots
@@ -139,3 +139,13 @@ def test_fused_equals_plain_on_a_gpu(kind, n_dims, n_steps):
     medium = rough_medium(model.grid, kind)
     shots = replace(busy_shots(model.padded, 3, n_steps), sampling=model.sampling(medium))
     compare(fused.propagate, torch.device("cuda"), model.scheme(medium), shots, 1e-10)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.filterwarnings("ignore:.*TRITON_DEFAULT_FP_FUSION.*")
+@pytest.mark.parametrize("n_dims", [2, 3])
+@pytest.mark.parametrize(("is_dense", "n_mechanisms"), [(False, 0), (True, 0), (True, 2)])
+def test_graphs_prove_right_on_a_gpu(n_dims, is_dense, n_mechanisms):
+    gpu.proven.cache_clear()
+    assert gpu.proven(torch.device("cuda"), torch.float32, n_dims, is_dense, n_mechanisms) == gpu.GRAPH

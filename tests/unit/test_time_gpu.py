@@ -126,15 +126,6 @@ def test_the_kernels_prove_right_in_the_interpreter(monkeypatch):
     gpu.proven.cache_clear()
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize("n_dims", [2, 3])
-@pytest.mark.parametrize(("is_dense", "n_mechanisms"), [(False, 0), (True, 0), (True, 2)])
-def test_graphs_prove_right_on_a_gpu(n_dims, is_dense, n_mechanisms):
-    gpu.proven.cache_clear()
-    assert gpu.proven(torch.device("cuda"), torch.float32, n_dims, is_dense, n_mechanisms) == gpu.GRAPH
-
-
 @pytest.mark.parametrize("elastic", [False, True])
 def test_traces_from_another_device_are_the_same(elastic):
     model = simulation(2, 40, time_step=1e-7, dtype=torch.float64, executor="torch")
