@@ -8,6 +8,9 @@ import torch
 from usct.grid import Grid, resample
 from usct.units import ATTENUATION_REFERENCE_FREQUENCY
 
+OVERSHOOT = 1.1
+"""Factor by which band-limited maps may leave the range of their values; more would shorten time steps."""
+
 
 @dataclass(frozen=True)
 class Medium:
@@ -110,8 +113,8 @@ class Medium:
             grid: The grid wanted.
             band_limited: Keep of density and compressibility (also where the density is uniform) all that the grid can
                 hold. Finite differences of high order then find edges where they are, between nodes as well, and
-                reflections are right within a few per cent at five points per wavelength; next to edges the maps
-                overshoot by some per cent of the step.
+                reflections are right within a few per cent at five points per wavelength. Next to edges the maps
+                overshoot, sound speed and density to a tenth beyond their extremes at most.
 
         References:
             Backus, J. Geophys. Res. 67 (1962) 4427; Mittet, On the internal interfaces in finite-difference schemes,
@@ -127,18 +130,25 @@ class Medium:
         dense = plain if self.density is None else self.density
         density = self._averaged(dense, grid, band_limited)
         admittance = 1.0 / (self.sound_speed * dense)
-        compressibility = self._averaged(admittance / self.sound_speed, grid, band_limited)
-        speed = (compressibility * density).rsqrt().to(self.sound_speed)
+        softness = admittance / self.sound_speed
+        compressibility = resample(softness, self.grid, grid, band_limited)
+        compressibility = _within(compressibility, softness, OVERSHOOT**3 if band_limited else 1.0)
+        speed = _within((compressibility * density).rsqrt().to(self.sound_speed), self.sound_speed, OVERSHOOT)
         loss = None
         if self.attenuation is not None:
             loss = self._averaged(admittance * self.attenuation, grid, band_limited) * density * speed
-            loss = loss.to(self.attenuation)
+            loss = _within(loss.to(self.attenuation), self.attenuation, 1.0)
         kept = None if self.density is None else density
         return replace(self, grid=grid, sound_speed=speed, attenuation=loss, density=kept)
 
     def _averaged(self, values: torch.Tensor, grid: Grid, band_limited: bool) -> torch.Tensor:
-        """Values on another grid, where overshoot is kept back: all of it, or what would come near zero."""
-        low, high = (end.item() for end in (values.detach().min(), values.detach().max()))
-        if band_limited:
-            return resample(values, self.grid, grid, True).clamp(min=0.5 * low)
-        return resample(values, self.grid, grid).clamp(low, high)
+        """Values on another grid, where overshoot is kept back."""
+        return _within(
+            resample(values, self.grid, grid, band_limited), values, OVERSHOOT if band_limited else 1.0
+        )
+
+
+def _within(values: torch.Tensor, source: torch.Tensor, beyond: float) -> torch.Tensor:
+    """Values that are positive, and beyond those of a source by a factor at most."""
+    low, high = (end.item() for end in (source.detach().min(), source.detach().max()))
+    return values.clamp(low / beyond, high * beyond)

@@ -128,18 +128,18 @@ def test_memory_and_time_are_told_before(tmp_path):
 
 
 def test_the_forecast_counts_batches_and_steps(monkeypatch):
-    """A clock that moves by one for every step and by ten for every run."""
+    """A clock that moves by a millisecond for every step and by ten for every run."""
     recorder, medium = plan(small_phantom().medium, small_array(), SETTINGS)
     clock = [0.0]
     monkeypatch.setattr(recording.time, "perf_counter", lambda: clock[0])
 
     def propagate(shots):
-        clock[0] += 10 + shots.signals.shape[-1]
+        clock[0] += 1e-3 * (10 + shots.signals.shape[-1])
         return Records(torch.zeros(1, 1, 1), None, torch.zeros(1))
 
     batches = -(-5 // min(5, recorder.at_once))
     assert recorder.forecast(medium, propagate, 5) == pytest.approx(
-        batches * (10 + recorder.simulation.n_steps)
+        1e-3 * batches * (10 + recorder.simulation.n_steps)
     )
     assert recorder.forecast(medium, propagate, 0) == 0
 

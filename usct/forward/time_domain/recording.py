@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import torch
 
@@ -23,8 +22,8 @@ TAIL = 1.2
 SHOTS_ON_GPU = 16
 """Shots whose records a GPU holds at once; how many fields it steps side by side is a matter of its cache."""
 
-TRIAL_STEPS = 8
-"""Steps by which the time of a simulation is foretold."""
+TRIAL_TIME = 0.3
+"""What a trial takes at least that foretells the time of a simulation [s]."""
 
 Propagate = Callable[[Shots], Records]
 
@@ -111,13 +110,19 @@ class Recorder:
         signal = self.simulation.drive.signal(n_steps)[None, None]
         senders = self.simulation.array.transmits[:size, None]
         sampling, ears = self.simulation.sampling(medium), self.simulation.array.receives
-        moments = [time.perf_counter()]
-        # The first run compiles; what a run costs without steps is the difference between the others.
-        for n in (1, 1, 1 + TRIAL_STEPS):
+
+        def seconds(n: int) -> float:
+            began = time.perf_counter()
             propagate(Shots(sampling, senders, signal[..., :n], ears)).traces.cpu()
-            moments.append(time.perf_counter())
-        _, none, some = (b - a for a, b in pairwise(moments))
-        each = max(0.0, some - none) / TRIAL_STEPS * (n_steps - 1) + none
+            return time.perf_counter() - began
+
+        # The first run compiles, and the second tells what a run costs whatever its steps.
+        seconds(1)
+        none, some, n = seconds(1), 0.0, 1
+        while n < n_steps and some < none + TRIAL_TIME:
+            n = min(8 * n, n_steps)
+            some = seconds(n)
+        each = none + max(0.0, some - none) * (n_steps - 1) / max(1, n - 1)
         return each * math.ceil(n_transmits / size)
 
     def record(
