@@ -19,7 +19,7 @@ from matplotlib.image import imread  # noqa: E402 - after the check above
 
 from usct.report.drawing import png  # noqa: E402
 from usct.report.kernel_comparison import portraits_page, verdict, write_portraits  # noqa: E402
-from usct.report.kernels import kernels_figure  # noqa: E402
+from usct.report.kernels import kernels_figure, panels  # noqa: E402
 
 
 def changed(part: str, **values: object) -> Diagnosis:
@@ -60,6 +60,13 @@ def test_nothing_sticks_out_of_the_figure_and_the_summary_overlaps_nothing():
     below = max(ax.get_tightbbox(renderer).y1 for ax in axes)
     assert box.get_window_extent(renderer).y0 > below
     assert box.get_window_extent(renderer).x1 < figure.bbox.x1
+
+
+def test_every_strip_is_a_picture_of_its_own():
+    figures = panels(make_diagnosis())
+    assert set(figures) == {"maps", "patterns", "rows", "curves", "drift", "data"}
+    assert all(png(figure).startswith(b"\x89PNG") for figure in figures.values())
+    assert "Patterns of the data (WTK modes) at 300 kHz" in texts(figures["data"])
 
 
 def test_curves_show_the_numbers_that_were_found():
