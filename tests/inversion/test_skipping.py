@@ -249,3 +249,17 @@ def test_arrivals_tell_the_right_image_from_water():
     assert shares[0] < 0.06
     assert shares[1] > 4 * shares[0]
     assert some_picks(dataclasses.replace(scan, data=scan.spectra(torch.tensor([2e5])))) is None
+
+
+def test_arrivals_through_bone_are_not_asked_of_straight_rays():
+    """Where most rays meet something faster than any soft tissue, nothing is told; where few do, the rest tells."""
+    scan = planted.record(planted.no_faults(), with_cylinder=True, seed=1)
+    picks, grid = some_picks(scan), Grid.covering(60e-3, 0.5e-3)
+    inside = grid.disc(planted.CYLINDER_RADIUS)
+    right = torch.where(inside, planted.CYLINDER_SPEED, planted.WATER).double()
+    frequency = 1 / (2 * planted.CYLINDER_RADIUS * abs(1 / planted.CYLINDER_SPEED - 1 / planted.WATER))
+    ring = grid.disc(45e-3) & ~grid.disc(40e-3)
+    skull = Medium(grid, torch.where(ring, 2800.0, right))
+    assert math.isnan(missed_by_arrivals(skull, picks, planted.WATER, frequency))
+    chip = Medium(grid, torch.where(grid.disc(2e-3, (30e-3, 0.0)), 2800.0, right))
+    assert missed_by_arrivals(chip, picks, planted.WATER, frequency) < 0.06

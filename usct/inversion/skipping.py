@@ -30,6 +30,8 @@ FAINTEST = 0.1
 """Pairs weaker than this share of the median show no arrival: waves cancel there."""
 N_ENDS = 48
 """Transmits, and receives, whose arrivals are picked, at most."""
+STRAIGHTEST = 1750.0
+"""Faster than any soft tissue [m/s]: where it is faster, rays bend so much that straight ones foretell no arrival."""
 LEAST_PAIRS = 50
 """Fewer pairs tell nothing."""
 CLEAR = 2.0
@@ -206,13 +208,17 @@ def some_picks(scan: Acquisition) -> TravelTimes | None:
 def missed_by_arrivals(medium: Medium, picks: TravelTimes, water: float, frequency: float) -> float:
     """Share of picked pairs whose arrival an image foretells wrong by more than half a period.
 
-    Straight rays through the image foretell it; bending changes times in second order.
+    Straight rays through the image foretell it; bending changes times in second order, but not where it is strong:
+    of rays that meet bone nothing is foretold.
 
     Args:
         medium: The image.
         picks: Delays against water.
         water: Its sound speed [m/s].
         frequency: Whose half period counts [Hz].
+
+    Returns:
+        The share; NaN if it is told of too few pairs.
     """
     array, known = picks.array, picks.delays.isfinite().numpy()
     tx, rx = np.nonzero(known)
@@ -220,7 +226,11 @@ def missed_by_arrivals(medium: Medium, picks: TravelTimes, water: float, frequen
         return math.nan
     positions = array.positions.numpy()
     ends = positions[array.transmits.numpy()[tx]], positions[array.receives.numpy()[rx]]
-    everywhere = np.ones(medium.grid.shape, dtype=bool)
-    excess = 1 / medium.sound_speed.detach().cpu().double().numpy() - 1 / water
-    foretold = rays.straight(*ends, everywhere, medium.grid) @ excess.ravel()
-    return share_of_misses(picks.delays[known] - torch.from_numpy(foretold), frequency)
+    speed = medium.sound_speed.detach().cpu().double().numpy().ravel()
+    ways = rays.straight(*ends, np.ones(medium.grid.shape, dtype=bool), medium.grid)
+    foretold, bent = ways @ (1 / speed - 1 / water), ways @ (speed > STRAIGHTEST) > 0
+    if bent.mean() > 1 - LEAST_HEARD:
+        return math.nan
+    return share_of_misses(
+        (picks.delays[known] - torch.from_numpy(foretold))[~torch.from_numpy(bent)], frequency
+    )
