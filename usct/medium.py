@@ -8,7 +8,7 @@ import torch
 from usct.grid import Grid, resample
 from usct.units import ATTENUATION_REFERENCE_FREQUENCY
 
-OVERSHOOT = 1.1
+OVERSHOOT = 1.25
 """Factor by which band-limited maps may leave the range of their values; more would shorten time steps."""
 
 
@@ -114,7 +114,7 @@ class Medium:
             band_limited: Keep of density and compressibility (also where the density is uniform) all that the grid can
                 hold. Finite differences of high order then find edges where they are, between nodes as well, and
                 reflections are right within a few per cent at five points per wavelength. Next to edges the maps
-                overshoot, sound speed and density to a tenth beyond their extremes at most.
+                overshoot, sound speed and density to a quarter beyond their extremes at most.
 
         References:
             Backus, J. Geophys. Res. 67 (1962) 4427; Mittet, On the internal interfaces in finite-difference schemes,

@@ -100,7 +100,7 @@ def test_band_limited_maps_know_where_edges_are(shift):
         assert 1e-3 * float(weight.sum()) == pytest.approx(thickness, rel=0.02)
         assert float((weight * places).sum() / weight.sum()) == pytest.approx(middle, abs=0.02e-3)
     assert float(told.attenuation.min()) >= 0
-    assert float(told.sound_speed.max()) < 1.11 * 2800
+    assert float(told.sound_speed.max()) < 1.26 * 2800
     uniform = Medium(fine, 1500 + 1300 * plate).resampled(coarse, band_limited=True)
     assert uniform.density is None
     slow = (uniform.sound_speed[:, 0] ** -2 - 1500**-2) / (2800**-2 - 1500**-2)
@@ -112,7 +112,7 @@ def test_band_limited_maps_of_extreme_contrast_stay_physical():
     gas = (fine.axis(0) > 8e-3).double()[:, None].expand(fine.shape)
     medium = Medium(fine, 1500 - 1160 * gas, 10 * gas, 1000 - 998.8 * gas)
     told = medium.resampled(Grid((16, 2), 1e-3, (0.0, 0.0)), band_limited=True)
-    assert float(told.density.min()) > 1
+    assert float(told.density.min()) > 0.9
     assert float(told.sound_speed.min()) > 0 and bool(torch.isfinite(told.sound_speed).all())
 
 
