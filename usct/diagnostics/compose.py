@@ -68,13 +68,13 @@ class Findings:
         gain: What there is to learn.
         resolution: Width of the smallest detail, shape of the image [m]; None without maps.
         deviation: Of the sound speed, shape of the image [m/s]; None without maps.
-        change: Largest share by which the last product changed what shows of an estimate [1].
+        unsettled: Largest share by which the last product changed what shows of an estimate, if that was too much [1].
     """
 
     gain: Gain
     resolution: torch.Tensor | None = None
     deviation: torch.Tensor | None = None
-    change: float = 0.0
+    unsettled: float = 0.0
 
 
 def diagnose(
@@ -146,7 +146,7 @@ def diagnose(
         drift=moved,
     )
     tell(1.0, "Done")
-    return summary(made, stop_suggestion(found.gain).sentence, found.change if found.change > REST else 0.0)
+    return summary(made, stop_suggestion(found.gain).sentence, found.unsettled)
 
 
 def held(kernels: TangentKernels, options: Options, start: TangentKernels | None = None) -> Belief:
@@ -179,10 +179,10 @@ def _findings(
     if options.maps:
         right.append(error_draws(kernels, belief, N_DRAWS, options.seed, waves))
     # Without a preconditioner each product brings less.
-    most = MOST_PRODUCTS if kernels.point.damping > 0 else 3 * MOST_PRODUCTS
+    rest, most = (REST, MOST_PRODUCTS) if kernels.point.damping > 0 else (0.4 * REST, 3 * MOST_PRODUCTS)
     between = (0.65 if facts.steps else 0.8, 0.8)
     report, look = _report(tell, 0.45, between[0], what), looking(kernels, cutoff)
-    every, change = solved(kernels, torch.cat(right), belief, REST, most, report, waves, look)
+    every, change = solved(kernels, torch.cat(right), belief, rest, most, report, waves, look)
     found = every.split([len(part) for part in right])
     gain = probe.gain(kernels.apply_all(found[0]))
     if not options.maps:
@@ -190,9 +190,10 @@ def _findings(
     nothing = torch.full(kernels.image.shape, torch.nan, dtype=torch.float64)
     resolution = nothing if combs is None else combs.widths(kernels, map(kernels.image_of, found[1]))
     report = _report(tell, *between, "Fitting what was drawn as the run would")
+    unsettled = float(change.max()) if float(change.max()) > rest else 0.0
     thin = _thinned(kernels, EDGE * cutoff) if facts.representation in LOW_PASSED else None
     errors = fitted_errors(kernels, belief, found[-1], facts.steps, cutoff, options.seed, report, thin)
-    return Findings(gain, resolution, deviation_map(kernels, errors, cutoff), float(change.max()))
+    return Findings(gain, resolution, deviation_map(kernels, errors, cutoff), unsettled)
 
 
 def _thinned(kernels: TangentKernels, detail: float) -> WaveProducts | None:
