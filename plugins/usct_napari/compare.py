@@ -26,7 +26,7 @@ from usct.phantom.base import Phantom
 from usct.units import MILLIMETRE
 from usct_napari.background import in_background, one_by_one
 from usct_napari.comparing import Image, briefly, error_window, errors_of, images_of, scored
-from usct_napari.comparison_words import lesion_table, score_table
+from usct_napari.comparison_words import score_table
 from usct_napari.layers import signed_layer
 from usct_napari.opening import frame_soon
 from usct_napari.plots import Plot
@@ -89,7 +89,7 @@ class ComparePanel(QWidget):
             layout.addWidget(part)
         layout.setStretch(2, 2)
         layout.setStretch(4, 3)
-        self.setMinimumWidth(330)
+        self.setMinimumWidth(380)
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
         """Lay the images out as this panel has them."""
@@ -193,7 +193,7 @@ class ComparePanel(QWidget):
     def _show_scores(self, scores: Mapping[str, CaseScores]) -> None:
         self.scores = dict(scores)
         self.status.setText("")
-        self.words.setHtml(lesion_table(scores) + score_table(scores))
+        self.words.setHtml(score_table(scores))
 
     def _follow_line(self, images: list[Image]) -> None:
         """Draw the images along the line in the viewer; made where it is missing."""
@@ -207,7 +207,7 @@ class ComparePanel(QWidget):
                 shape_type="line",
                 name=LINE,
                 edge_color="#ffb74d",
-                edge_width=0.6,
+                edge_width=0.01 * (grid.last[-1] - grid.origin[-1]) / MILLIMETRE,
                 units=("mm", "mm"),
                 axis_labels=("y", "x"),
                 metadata={"usct": Source(images[0].path, "shown", "profile", has_bar=False)},

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from usct.evaluation.case import CaseScores
 from usct.evaluation.lesions import LesionScores
@@ -12,25 +12,22 @@ Scores = Mapping[str, CaseScores]
 
 
 def score_table(scores: Scores) -> str:
-    """All scores but those of lesions as HTML, a column for each result.
+    """How results show each lesion, and all other scores, as HTML with a column for each result.
 
     Args:
         scores: By the result's name; not empty.
     """
+    shared = len(os.path.commonprefix(list(scores))) if len(scores) > 1 else 0
+    head = _row("", [name[shared:] or name for name in scores])
     columns = [dict((*s.image.rows(), *s.rows())) for s in scores.values()]
     labels = dict.fromkeys(x for column in columns for x in column if not x.startswith("Lesion"))
-    return _table("", scores, ((label, [c.get(label, "") for c in columns]) for label in labels))
-
-
-def lesion_table(scores: Scores) -> str:
-    """How results show each lesion as HTML: the share of its contrast, and how wide it seems; empty without lesions.
-
-    Args:
-        scores: By the result's name; not empty.
-    """
-    lesions = list(zip(*(s.lesions for s in scores.values()), strict=False))
-    rows = [(f"{of[0].kind}, {of[0].diameter / MILLIMETRE:.1f} mm", [_seen(x) for x in of]) for of in lesions]
-    return _table("Lesion: contrast, width shown", scores, rows) if rows else ""
+    rows = [_row(label, [column.get(label, "") for column in columns]) for label in labels]
+    lesions = [
+        _row(f"{of[0].kind}, {of[0].diameter / MILLIMETRE:.1f} mm", [_seen(lesion) for lesion in of])
+        for of in zip(*(s.lesions for s in scores.values()), strict=False)
+    ]
+    found = f"<p><i>Lesions: share of their contrast, width</i></p>{_table(head, lesions)}" if lesions else ""
+    return f"{found}<p><i>Image</i></p>{_table(head, rows)}"
 
 
 def _seen(lesion: LesionScores) -> str:
@@ -38,15 +35,10 @@ def _seen(lesion: LesionScores) -> str:
     return f"{contrast}, {lesion.measured_diameter / MILLIMETRE:.1f} mm"
 
 
-def _table(title: str, scores: Scores, rows: Iterable[tuple[str, Sequence[str]]]) -> str:
-    shared = len(os.path.commonprefix(list(scores))) if len(scores) > 1 else 0
-    head = "".join(
-        f"<th align='left' style='padding-left:10px'>{name[shared:] or name}</th>" for name in scores
-    )
-    cells = "".join(
-        f"<tr><td>{label}</td>"
-        + "".join(f"<td style='padding-left:10px'><b>{text}</b></td>" for text in texts)
-        + "</tr>"
-        for label, texts in rows
-    )
-    return f"<table width='100%'><tr><th align='left'>{title}</th>{head}</tr>{cells}</table>"
+def _row(label: str, texts: Sequence[str]) -> str:
+    cells = "".join(f"<td style='padding-left:10px'><b>{text}</b></td>" for text in texts)
+    return f"<tr><td>{label}</td>{cells}</tr>"
+
+
+def _table(head: str, rows: Sequence[str]) -> str:
+    return f"<table width='100%'>{head}{''.join(rows)}</table>"

@@ -109,7 +109,10 @@ def _medium_layers(
         name, source = named(f"{title}attenuation [dB/cm]", path), Source(path, kind, f"{prefix}attenuation")
         layers.append(_map(loss, medium.grid, name, source, LOSS_COLOURS, (0.0, top), False))
     source = Source(path, kind, f"{prefix}sound_speed")
-    return [*layers, speed_layer(medium, named(f"{title}sound speed [m/s]", path), source, visible)]
+    return [
+        *layers,
+        speed_layer(medium, named(f"{title.strip(': ') or 'sound speed'} [m/s]", path), source, visible),
+    ]
 
 
 def _scan_layers(scan: Acquisition | ScanGlance, path: Path) -> list[LayerData]:
@@ -142,7 +145,7 @@ def _phantom_layers(phantom: Phantom, path: Path) -> list[LayerData]:
 def _result_layers(result: Reconstruction, path: Path) -> list[LayerData]:
     start = speed_layer(
         result.start,
-        named("start: sound speed [m/s]", path),
+        named("start [m/s]", path),
         Source(path, "result", "start_sound_speed"),
         visible=False,
     )

@@ -4,16 +4,17 @@ import contextlib
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QDockWidget
 
 from usct_napari.opening import frame
+from usct_napari.samples import breast_file, breast_layers, traces_file
 from usct_napari.sourcing import source_of
 
 SIZE = (1280, 800)
@@ -75,6 +76,26 @@ class Window:
             self.viewer.open(str(path), plugin="usct")
         self.wait(0.5)
 
+    def add(self, layers: Iterable[Any]) -> None:
+        """Add layer data."""
+        from napari.layers import Layer
+
+        for data in layers:
+            self.viewer.add_layer(Layer.create(*data))
+            self.wait(0.1)
+
+    @property
+    def n_cells(self) -> int:
+        """Layers that are seen side by side."""
+        return sum(layer.visible for layer in self.viewer.layers) if self.viewer.canvas.grid.enabled else 0
+
+    def hide_lists(self) -> None:
+        """Close the list of layers and their controls, so that images have the room."""
+        for dock in self.viewer.window._qt_window.findChildren(QDockWidget):
+            if dock.windowTitle().startswith("layer "):
+                dock.hide()
+        self.wait(0.5)
+
     def panel(self, name: str) -> Any:
         """Open a panel as the Plugins menu does."""
         with self._watched():
@@ -115,8 +136,10 @@ class Window:
         """Save what the whole window shows."""
         self.wait(0.5)
         pixels = self.viewer.screenshot(canvas_only=False, flash=False)
-        # Two hundred and fifty-six colours look the same and take a third of the room.
-        Image.fromarray(pixels[..., :3]).quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+        # Two hundred and fifty-six colours chosen for all of them, not for the most frequent, take a third of the room.
+        picture = Image.fromarray(pixels[..., :3])
+        few = picture.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=3, dither=Image.Dither.NONE)
+        few.save(path, optimize=True)
 
 
 def take(folder: Path, scan: Path, traces: Path) -> list[Path]:
@@ -124,7 +147,7 @@ def take(folder: Path, scan: Path, traces: Path) -> list[Path]:
 
     Args:
         folder: For the pictures.
-        scan: A scan with its truth, in a folder where results may be written.
+        scan: The breast's scan, its phantom beside it, in a folder where results may be written.
         traces: A scan of traces.
 
     Returns:
@@ -134,9 +157,10 @@ def take(folder: Path, scan: Path, traces: Path) -> list[Path]:
     pictures = [folder / f"{name}.png" for name in ("scan", "reconstruct", "kernels", "maps", "compare")]
     picture_scan(window, traces, pictures[0])
     window.viewer.layers.clear()
-    window.open(scan)
+    window.add(breast_layers(scan))
     _picture_reconstruction(window, scan, pictures[1])
     picture_kernels(window, *pictures[2:4])
+    window.hide_lists()
     picture_comparison(window, pictures[4])
     window.viewer.close()
     return pictures
@@ -180,7 +204,7 @@ def picture_kernels(window: Window, pattern: Path, maps: Path) -> None:
     window.picture(pattern)
     panel.show_box.setCurrentText("Image, resolution, uncertainty")
     panel.tabs.setCurrentWidget(panel.plots["Detail"])
-    window.wait(until=lambda: window.viewer.canvas.grid.enabled)
+    window.wait(until=lambda: window.n_cells == 3)
     window.picture(maps)
     window.close_panel(panel)
 
@@ -188,7 +212,7 @@ def picture_kernels(window: Window, pattern: Path, maps: Path) -> None:
 def picture_comparison(window: Window, picture: Path) -> Any:
     """Compare everything that is open, take a picture, and return the panel."""
     panel = window.panel("Compare")
-    window.wait(until=lambda: bool(panel.scores) and window.viewer.canvas.grid.enabled)
+    window.wait(until=lambda: bool(panel.scores) and window.n_cells == 2 * len(panel.chosen))
     window.picture(picture)
     return panel
 
@@ -203,8 +227,6 @@ def main(folder: Path) -> None:
     Args:
         folder: Made where it is missing.
     """
-    from usct_napari.samples import breast_file, traces_file
-
     folder.mkdir(parents=True, exist_ok=True)
     folder = folder.resolve()
     with tempfile.TemporaryDirectory() as work, contextlib.chdir(work):

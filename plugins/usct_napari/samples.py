@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 VERSION = "3"
 """Of what the samples hold; another one makes them anew."""
-BREAST, HEAD, TRACES, WATER = "breast-scan.h5", "head-phantom.h5", "disc-traces.h5", "water-shot.h5"
+BREAST, HEAD, TRACES, WATER = "breast.h5", "head-phantom.h5", "disc-traces.h5", "water-shot.h5"
 PHANTOM = "breast-phantom.h5"
 """What the breast's scan was made of; it lies beside the scan, and knows tissues and lesions."""
 GAPS, DEAD = (7, 8, 9, 30, 31, 54), (5, 20)
@@ -28,10 +28,14 @@ GAPS, DEAD = (7, 8, 9, 30, 31, 54), (5, 20)
 
 def breast() -> Found:
     """A breast phantom in a ring of 128 elements, spectra at 150, 200 and 250 kHz, 40 dB."""
-    scan = _kept(BREAST)
+    return _with_panel("Reconstruct", breast_layers(_kept(BREAST)))
+
+
+def breast_layers(scan: Path) -> Found:
+    """All layers of the breast's scan and of the phantom beside it, which shows the truth already."""
     found = read_or_tell([str(scan.with_name(PHANTOM)), str(scan)])
-    # The phantom shows the truth already.
-    return _with_panel("Reconstruct", [data for data in found if not _is_truth(data, scan)])
+    layers: Any = [data for data in found if not _is_truth(data, scan)]
+    return layers
 
 
 def _is_truth(data: Any, scan: Path) -> bool:

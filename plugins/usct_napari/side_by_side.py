@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 GAP = 4
 """Between two cells [pixels]."""
-NAME_SIZE = 8
-"""Of the layers' names in the cells [points]."""
+NAME_SIZES = (8.0, 6.0)
+"""Of the layers' names in the cells, wished for and at least [points]."""
+LETTER = 0.97
+"""Width of a typical letter over the size of its font [pixels / point]."""
 _TURN = "usct_turn"
 """Attribute of a list of layers: what `spread` was called last, whose later steps alone are done."""
 
@@ -34,6 +36,9 @@ def spread(viewer: "Viewer", rows: Sequence[Sequence["Layer"]]) -> None:
     if grid.enabled and grid.shape == shape and [x for x in viewer.layers if x.visible] == layers:
         return
     setattr(viewer.layers, _TURN, turn)
+    room = viewer.canvas.size[1] / n_columns - 4 * GAP
+    fitting = room / (LETTER * max(len(layer.name) for layer in layers))
+    font_size = max(min(fitting, NAME_SIZES[0]), NAME_SIZES[1])
 
     def show(layer: "Layer") -> None:
         layer.visible = layer.name_overlay.visible = True
@@ -49,7 +54,7 @@ def spread(viewer: "Viewer", rows: Sequence[Sequence["Layer"]]) -> None:
         viewer.layers.selection.active = active
         for layer in viewer.layers:
             layer.visible = layer.name_overlay.visible = layer in layers[:n_columns]
-            layer.name_overlay.font_size = NAME_SIZE
+            layer.name_overlay.font_size = font_size
         grid.stride, grid.shape, grid.spacing, grid.enabled = 1, shape, GAP, True
     steps = [partial(show, layer) for layer in layers[n_columns:]]
     one_by_one(takewhile(is_wanted, [lambda: frame(viewer), *steps, lambda: frame(viewer)]))

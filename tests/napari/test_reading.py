@@ -60,7 +60,7 @@ def test_a_scan_opens_with_its_ring_its_traces_and_its_truth(tmp_path):
     # Time is shown as the path through water, to the right of the ring.
     assert facts["scale"][2] == pytest.approx(1e3 * 1490.0 / 2e6)
     assert facts["translate"][2] > points[:, 1].max()
-    truth, facts, _ = found["truth: sound speed [m/s]"]
+    truth, facts, _ = found["truth [m/s]"]
     np.testing.assert_allclose(truth, medium().sound_speed.numpy())
     assert facts["scale"] == (2.0, 2.0)
     assert facts["translate"] == pytest.approx((-10.0, -20.0))
@@ -117,7 +117,7 @@ def test_results_open_as_maps_with_units_and_history(tmp_path):
     start = Medium.homogeneous(GRID, 1500.0)
     io.save(Reconstruction(medium(), start, region, (record,), Status.FINISHED, "Done."), path)
     found = opened(path)
-    assert set(found) == {"start: sound speed [m/s]", "attenuation [dB/cm]", "sound speed [m/s]"}
+    assert set(found) == {"start [m/s]", "attenuation [dB/cm]", "sound speed [m/s]"}
     loss, facts, _ = found["attenuation [dB/cm]"]
     assert float(loss.max()) == pytest.approx(5.0 * 20 / math.log(10) / 100, rel=1e-6)
     assert facts["contrast_limits"] == (0.0, 1.0)

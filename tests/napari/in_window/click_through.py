@@ -149,8 +149,8 @@ assert torch.equal(io.load(native).medium.sound_speed, reached.medium.sound_spee
 stalls["places and saving"] = window.take_stalls()
 panel = picture_comparison(window, folder / "compare.png")
 images = [
-    "truth: sound speed [m/s] · disc",
-    *(f"{w}sound speed [m/s] · disc-tailored" for w in ("start: ", "")),
+    "truth [m/s] · disc",
+    *(f"{what} [m/s] · disc-tailored" for what in ("start", "sound speed")),
 ]
 errors = [f"error [m/s] · disc-tailored{w}" for w in (": start", "")]
 assert cells() == [name for pair in zip(images, ["profile", *errors], strict=True) for name in pair]
