@@ -43,7 +43,7 @@ class FakeApi:
         self.resume: bool | None = None
         self.simulated: dict[str, object] = {}
 
-    def reconstruct(self, acquisition, config, on_iterate=None, checkpoint=None, resume=False):  # noqa: ARG002
+    def reconstruct(self, acquisition, config, on_iterate=None, checkpoint=None, resume=False, keep=None):  # noqa: ARG002
         self.scan, self.resume = acquisition, resume
         start = Medium.homogeneous(GRID, 1480.0)
         medium = Medium(GRID, make_phantom().medium.sound_speed + 2.0)

@@ -19,6 +19,7 @@ from usct.io import (
     maps,
     matlab,
     native_write,
+    open_ust,
     stride_shots,
     trace_list,
     travel_times,
@@ -30,7 +31,7 @@ from usct.io.checks import position_faults
 from usct.io.native_read import read_medium
 from usct.medium import Medium
 
-_SCAN = (*waveform_inversion.DATA_VARIABLES, travel_times.DATA_VARIABLE)
+_SCAN = (*waveform_inversion.DATA_VARIABLES, travel_times.DATA_VARIABLE, open_ust.DATA_VARIABLE)
 _MAPS = ("C", "atten", *(name for pair in maps.AXIS_NAMES for name in pair))
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _KINDS = ("acquisition", "phantom", "reconstruction", "diagnosis", "travel_times")
