@@ -47,16 +47,16 @@ def spread(viewer: "Viewer", rows: Sequence[Sequence["Layer"]]) -> None:
         return getattr(viewer.layers, _TURN) is turn and all(layer in viewer.layers for layer in layers)
 
     # The window is laid out anew with every change that it hears of, and drawing a layer in a cell for the first time
-    # takes up to a tenth of a second: so the first row comes in one step, and others after it, layer by layer.
+    # takes up to a tenth of a second: so they come one by one.
     with viewer.layers.batched_update():
         active = viewer.layers.selection.active
         viewer.layers.move_multiple([viewer.layers.index(layer) for layer in layers], 0)
         viewer.layers.selection.active = active
         for layer in viewer.layers:
-            layer.visible = layer.name_overlay.visible = layer in layers[:n_columns]
+            layer.visible = layer.name_overlay.visible = layer is layers[0]
             layer.name_overlay.font_size = font_size
         grid.stride, grid.shape, grid.spacing, grid.enabled = 1, shape, GAP, True
-    steps = [partial(show, layer) for layer in layers[n_columns:]]
+    steps = [partial(show, layer) for layer in layers[1:]]
     one_by_one(takewhile(is_wanted, [lambda: frame(viewer), *steps, lambda: frame(viewer)]))
 
 

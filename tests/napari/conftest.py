@@ -70,7 +70,7 @@ def drive(screen: dict[str, str]) -> Drive:
     def run(name: str, *arguments: object) -> str:
         command = [sys.executable, "-W", "ignore", str(IN_WINDOW / f"{name}.py"), *map(str, arguments)]
         outcome = subprocess.run(
-            command, env=screen, capture_output=True, text=True, check=False, timeout=240
+            command, env=screen, capture_output=True, text=True, check=False, timeout=285
         )
         assert outcome.returncode == 0, f"{outcome.stdout}\n{outcome.stderr}"
         return outcome.stdout

@@ -22,11 +22,10 @@ notification_manager.notification_ready.connect(
 window = Window()
 
 
-def cells() -> list[str]:
-    """Names of the layers in the grid's cells, row by row."""
+def cells(count: int) -> list[str]:
+    """Names of the layers in the grid's cells, row by row, once there are so many."""
     layers, grid = window.viewer.layers, window.viewer.canvas.grid
-    window.wait(1.0)
-    assert grid.enabled
+    window.wait(until=lambda: window.n_cells == count)
     assert {layer.name for layer in layers if layer.visible} == {
         layer.name for layer in layers if layer.name_overlay.visible
     }
@@ -114,7 +113,7 @@ assert window.viewer.layers["pattern"].visible
 assert not window.viewer.layers["sound speed [m/s] · disc-tailored"].visible
 # How fine and how sure, beside the image itself; the camera is one for all.
 panel.show_box.setCurrentText("Image, resolution, uncertainty")
-assert cells() == [
+assert cells(3) == [
     f"{what} · disc-tailored-kernels" for what in ("image [m/s]", "resolution [mm]", "uncertainty [m/s]")
 ]
 stalls["kernels and maps"] = window.take_stalls()
@@ -153,7 +152,7 @@ images = [
     *(f"{what} [m/s] · disc-tailored" for what in ("start", "sound speed")),
 ]
 errors = [f"error [m/s] · disc-tailored{w}" for w in (": start", "")]
-assert cells() == [name for pair in zip(images, ["profile", *errors], strict=True) for name in pair]
+assert cells(6) == [name for pair in zip(images, ["profile", *errors], strict=True) for name in pair]
 reached, truth = io.load(result), io.load(folder / "disc.h5").truth
 expected = reached.medium.sound_speed - truth.resampled(reached.medium.grid).sound_speed
 np.testing.assert_allclose(window.viewer.layers[errors[1]].data, expected, atol=1e-3)
@@ -165,11 +164,11 @@ curves = panel.profiles.axes[0].get_lines()
 assert len(curves) == 3
 assert np.isclose(np.ptp(curves[0].get_xdata()), 20.0), np.ptp(curves[0].get_xdata())
 panel.errors.setChecked(False)
-assert cells() == images
+assert cells(3) == images
 panel.beside.setChecked(False)
 assert not window.viewer.canvas.grid.enabled
 panel.beside.setChecked(True)
-assert cells() == images
+assert cells(3) == images
 window.close_panel(panel)
 assert not window.viewer.canvas.grid.enabled
 stalls["comparison"] = window.take_stalls()
