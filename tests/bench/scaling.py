@@ -1,7 +1,8 @@
 """What a second worker brings to a batch: `python -m tests.bench.scaling [--cases 4]`.
 
-The same small cases, one thread each, on one worker process, on two, and on two Dask workers that are started by hand
-on this machine and share its disk. Prints seconds, speed-up, and the processor seconds of all processes; checks that
+The same small cases on one worker process of one thread, on two, and on two Dask workers that are started by hand
+on this machine and share its disk; and on one process of two threads, which share out the transmits and frequencies of
+every case. Prints seconds, speed-up, and the processor seconds of all processes; checks that
 all images are the same but for rounding. Seconds mean something on a quiet machine alone; processor
 seconds tell on any what more workers cost.
 """
@@ -87,26 +88,27 @@ def main() -> int:
         cases = small_dataset(folder / "dataset", options.cases)
         seconds, spent = {}, {}
         before = _spent()
-        for workers in (1, 2):
-            summary = run_batch(cases, settings, folder / f"local{workers}", workers, threads=1)
-            label = f"{workers} process{'es' * (workers - 1)}"
+        for workers, threads in ((1, 1), (2, 1), (1, 2)):
+            kind = f"local{workers}x{threads}"
+            summary = run_batch(cases, settings, folder / kind, workers, threads)
+            label = f"{workers} process{'es' * (workers - 1)}, {threads} thread{'s' * (threads - 1)}"
             seconds[label], spent[label] = summary.seconds, _spent() - before
             before = _spent()
         with dask_workers(folder, 2) as address:
             summary = run_batch(cases, settings, folder / "dask", client=connected(address), threads=1)
             seconds["2 Dask workers"] = summary.seconds
         spent["2 Dask workers"] = _spent() - before
-        print(f"{options.cases} cases, {options.elements} elements, one thread each")  # noqa: T201
+        print(f"{options.cases} cases, {options.elements} elements")  # noqa: T201
         for label, taken in seconds.items():
-            ratio = seconds["1 process"] / taken
+            ratio = seconds["1 process, 1 thread"] / taken
             line = (
-                f"{label:16s} {taken:7.1f} s, {ratio:4.2f} times as fast; {spent[label]:6.1f} s of processors"
+                f"{label:20s} {taken:7.1f} s, {ratio:4.2f} times as fast; {spent[label]:6.1f} s of processors"
             )
             print(line)  # noqa: T201
         wrong = [
             text
-            for kind in ("local2", "dask")
-            for text in problems(folder / kind, folder / "local1", cases, settings)
+            for kind in ("local2x1", "local1x2", "dask")
+            for text in problems(folder / kind, folder / "local1x1", cases, settings)
         ]
         print("; ".join(wrong) or "every image the same")  # noqa: T201
         return 1 if wrong else 0
