@@ -235,6 +235,8 @@ class Acquisition:
         title: A name for people.
         metadata: Further facts, text to text.
         notes: What the reader changed or masked, in sentences.
+        water: What the same array recorded with nothing but water in it, where the file holds that too; on the same
+            axes as the data, and as raw as they were. What uses it up to correct the data leaves it out.
     """
 
     array: TransducerArray
@@ -245,9 +247,10 @@ class Acquisition:
     title: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    water: Traces | Spectra | None = None
 
     def __post_init__(self) -> None:
-        """Check that data and array agree."""
+        """Check that data, array and water shot agree."""
         n_tx, n_rx = (
             self.data.values.shape[1:] if isinstance(self.data, Spectra) else self.data.values.shape[:2]
         )
@@ -259,6 +262,18 @@ class Acquisition:
         speed = self.water_sound_speed
         if speed is not None and not 1000 < speed < 2000:
             raise ValueError(f"water_sound_speed must lie in 1000 to 2000 m/s, got {speed:g}")
+        if self.water is not None and not _recorded_alike(self.data, self.water):
+            raise ValueError(
+                "the water shot must have the channels and the samples or frequencies of the data"
+            )
+
+    @property
+    def water_shot(self) -> "Acquisition | None":
+        """The water shot as a scan of its own, or None where there is none."""
+        if self.water is None:
+            return None
+        title = f"{self.title}: water" if self.title else "water"
+        return replace(self, data=self.water, truth=None, start=None, title=title, notes=(), water=None)
 
     def spectra(
         self,
@@ -301,3 +316,15 @@ class Acquisition:
             dim=1,
         )
         return replace(Spectra.of(values, frequencies, self.data.valid), damping=damping)
+
+
+def _recorded_alike(one: Traces | Spectra, other: Traces | Spectra) -> bool:
+    """Whether two recordings have the same channels, and samples or frequencies."""
+    if one.values.shape != other.values.shape:
+        return False
+    if isinstance(one, Traces) and isinstance(other, Traces):
+        apart = abs(one.start_time - other.start_time) * one.sampling_frequency
+        return apart < 1e-3 and math.isclose(one.sampling_frequency, other.sampling_frequency, rel_tol=1e-9)
+    if isinstance(one, Spectra) and isinstance(other, Spectra):
+        return torch.allclose(one.frequencies, other.frequencies, rtol=1e-9) and one.damping == other.damping
+    return False

@@ -89,7 +89,8 @@ def referenced(acquisition: Acquisition, shot: Acquisition, config: RunConfig) -
     except ValueError as error:
         raise InputError(str(error)) from None
     note = "Spectra are over those of a water shot, times the model's water."
-    return replace(acquisition, data=data, water_sound_speed=water, notes=(*acquisition.notes, note))
+    notes = (*acquisition.notes, note)
+    return replace(acquisition, data=data, water_sound_speed=water, notes=notes, water=None)
 
 
 def _frequencies(acquisition: Acquisition, config: RunConfig) -> list[float]:

@@ -22,7 +22,7 @@ from usct.report.drawing import speed_window
 from usct.report.figures import ATTENUATION_WINDOWS
 from usct.travel_times import TravelTimes
 from usct.units import KILOHERTZ, MILLIMETRE, attenuation_to_db
-from usct_napari.recordings import recording_layer, ring_layer, travel_time_layers
+from usct_napari.recordings import recording_layers, ring_layer, travel_time_layers
 from usct_napari.sourcing import LayerData, Source, named
 
 Shown = Acquisition | ScanGlance | TravelTimes | Phantom | Reconstruction | Diagnosis
@@ -125,7 +125,7 @@ def _scan_layers(scan: Acquisition | ScanGlance, path: Path) -> list[LayerData]:
     else:
         usable = (scan.data.weights > 0).any(dim=0) if isinstance(scan.data, Spectra) else scan.data.valid
     if scan.array.positions.shape[1] == 2:
-        layers.append(recording_layer(scan, path))
+        layers += recording_layers(scan, path)
     return [*layers, ring_layer(scan.array, usable, path)]
 
 

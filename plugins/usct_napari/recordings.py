@@ -1,13 +1,14 @@
 """The ring of elements, and what they recorded, as layers: plain layer data, made without a window."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from usct.acquisition import Acquisition, Traces, TransducerArray
+from usct.acquisition import Acquisition, Spectra, Traces, TransducerArray
 from usct.io.glance import ScanGlance
 from usct.travel_times import TravelTimes
 from usct.units import KILOHERTZ, MICROSECOND, MILLIMETRE
@@ -62,14 +63,32 @@ def _beside(array: TransducerArray) -> tuple[float, float, float]:
     return float(low[0]) / MILLIMETRE, float(high[1]) / MILLIMETRE + 0.12 * height, height
 
 
-def recording_layer(scan: Acquisition | ScanGlance, path: Path) -> LayerData:
-    """Traces over (transmit, receive, path), or levels of spectra over (frequency, transmit, receive)."""
+def recording_layers(scan: Acquisition | ScanGlance, path: Path) -> list[LayerData]:
+    """What was recorded, and to the right of it what was recorded in water alone where the file holds that too."""
     if isinstance(scan, ScanGlance):
-        return _traces(scan.traces, scan.sampling_frequency, scan, path)
-    if isinstance(scan.data, Traces):
-        return _traces(scan.data.values.numpy(), scan.data.sampling_frequency, scan, path)
+        shots = [
+            _traces(x, scan.sampling_frequency, scan, path)
+            for x in (scan.traces, scan.water)
+            if x is not None
+        ]
+    else:
+        shots = [_recording(x, scan, path) for x in (scan.data, scan.water) if x is not None]
+    for values, facts, _ in shots[1:]:
+        transmit, top, left = facts["translate"]
+        width = values.shape[-1] * facts["scale"][-1]
+        source = facts["metadata"]["usct"]
+        facts["translate"] = (transmit, top, left + 1.05 * width)
+        facts["name"] = f"water: {facts['name']}"
+        facts["metadata"]["usct"] = replace(source, quantity=f"water_{source.quantity}")
+    return shots
+
+
+def _recording(data: Traces | Spectra, scan: Acquisition, path: Path) -> LayerData:
+    """Traces over (transmit, receive, path), or levels of spectra over (frequency, transmit, receive)."""
+    if isinstance(data, Traces):
+        return _traces(data.values.numpy(), data.sampling_frequency, scan, path)
     top, left, height = _beside(scan.array)
-    amplitude = scan.data.values.abs() * (scan.data.weights > 0)
+    amplitude = data.values.abs() * (data.weights > 0)
     level = 20 * torch.log10(amplitude.clamp(min=1e-300))
     level = (level - level.amax(dim=(1, 2), keepdim=True)).clamp(min=-2 * LOUDNESS_RANGE)
     _, n_tx, n_rx = level.shape
@@ -83,7 +102,7 @@ def recording_layer(scan: Acquisition | ScanGlance, path: Path) -> LayerData:
         "contrast_limits": (-LOUDNESS_RANGE, 0.0),
         "metadata": {
             "usct": Source(path, "scan", "spectra"),
-            "frequencies [kHz]": [f / KILOHERTZ for f in scan.data.frequencies.tolist()],
+            "frequencies [kHz]": [f / KILOHERTZ for f in data.frequencies.tolist()],
             "axes": "frequency, transmit (down), receive (to the right)",
         },
     }

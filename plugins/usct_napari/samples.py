@@ -15,11 +15,11 @@ from usct_napari.dressing import current_viewer, open_panel
 from usct_napari.reading import Found, read_or_tell
 
 if TYPE_CHECKING:
-    from usct.acquisition import TransducerArray
+    from usct.acquisition import Acquisition, TransducerArray
 
-VERSION = "3"
+VERSION = "4"
 """Of what the samples hold; another one makes them anew."""
-BREAST, HEAD, TRACES, WATER = "breast.h5", "head-phantom.h5", "disc-traces.h5", "water-shot.h5"
+BREAST, HEAD, TRACES = "breast.h5", "head-phantom.h5", "disc-traces.h5"
 PHANTOM = "breast-phantom.h5"
 """What the breast's scan was made of; it lies beside the scan, and knows tissues and lesions."""
 GAPS, DEAD = (7, 8, 9, 30, 31, 54), (5, 20)
@@ -49,11 +49,8 @@ def head() -> Found:
 
 
 def traces() -> Found:
-    """Traces in the layout of measured data: a ring with gaps, dead elements, and a shot in water beside the scan."""
-    water = _kept(WATER)
-    # Panels choose what was opened last, which is to be the scan.
-    found = read_or_tell([str(water), str(_kept(TRACES))])
-    return _with_panel("Scan", [layer for data in found for layer in _beside(data, water)])
+    """Traces in the layout of measured data: a ring with gaps, dead elements, and a shot in water alone."""
+    return _with_panel("Scan", read_or_tell(str(_kept(TRACES))))
 
 
 def _with_panel(name: str, found: Any) -> Found:
@@ -64,18 +61,6 @@ def _with_panel(name: str, found: Any) -> Found:
 
         QTimer.singleShot(0, lambda: open_panel(viewer, name))
     return found
-
-
-def _beside(data: Any, water: Path) -> list[Any]:
-    """A layer as it is; of the water shot the recordings alone, to the right of those of the scan."""
-    if len(data) != 3 or data[1]["metadata"]["usct"].path != water:
-        return [data]
-    values, facts, kind = data
-    if kind != "image":
-        return []
-    transmit, y, x = facts["translate"]
-    width = values.shape[-1] * facts["scale"][-1]
-    return [(values, facts | {"translate": (transmit, y, x + 1.05 * width)}, kind)]
 
 
 def breast_file(folder: Path | None = None) -> Path:
@@ -135,18 +120,22 @@ def _make_head(path: Path) -> None:
 
 
 def _make_traces(path: Path) -> None:
-    _record(path, with_object=True, noise_seed=1)
+    from usct import io
+
+    scan, water = (_recorded(path.with_suffix(".part"), with_object) for with_object in (True, False))
+    io.save(replace(scan, water=water.data), path)
 
 
-def _make_water(path: Path) -> None:
-    _record(path, with_object=False, noise_seed=2)
+def _recorded(store: Path, with_object: bool) -> "Acquisition":
+    """Traces of a disc, or of water alone by the same pulse; noise is 1 % of the rms of each transmit.
 
-
-def _record(path: Path, with_object: bool, noise_seed: int) -> None:
-    """Traces of a disc, or of water alone by the same pulse; noise is 1 % of the rms of each transmit."""
+    Args:
+        store: For the simulation, removed in the end.
+        with_object: Whether there is more than water.
+    """
     import torch
 
-    from usct import io, phantom
+    from usct import phantom
     from usct.acquisition import Traces
     from usct.preflight import water_of
     from usct.simulating import TraceSettings, simulate_traces
@@ -154,24 +143,22 @@ def _record(path: Path, with_object: bool, noise_seed: int) -> None:
     made = phantom.make("disk", spacing=1e-3)
     if not with_object:
         speed = torch.full_like(made.medium.sound_speed, water_of(made.medium))
-        made = replace(made, medium=replace(made.medium, sound_speed=speed), title="Water")
+        made = replace(made, medium=replace(made.medium, sound_speed=speed))
     # Both shots last equally long, whatever is the slowest in them.
     settings = TraceSettings((1e5, 2.5e5), snr_db=None, seed=1, duration=190e-6)
-    store = path.with_suffix(".part")
     scan = simulate_traces(made, _ring_with_gaps(), settings, store)
     assert isinstance(scan.data, Traces)
     values = scan.data.values.clone()
+    store.unlink()
     values[list(DEAD)], values[:, list(DEAD)] = 0, 0
     level = 0.01 * values.square().mean(dim=(1, 2), keepdim=True).sqrt()
     # What sends nothing is listened to all the same, by amplifiers that hum as ever.
     level = torch.where(level > 0, level, level.median())
-    noise = torch.randn(values.shape, generator=torch.Generator().manual_seed(noise_seed))
+    noise = torch.randn(values.shape, generator=torch.Generator().manual_seed(1 + with_object))
     values = (values + level * noise).to(values.dtype)
     valid = torch.ones(values.shape[:2], dtype=torch.bool)
     valid[list(DEAD)], valid[:, list(DEAD)] = False, False
-    data, truth = replace(scan.data, values=values, valid=valid), scan.truth if with_object else None
-    io.save(replace(scan, data=data, truth=truth), path)
-    store.unlink()
+    return replace(scan, data=replace(scan.data, values=values, valid=valid))
 
 
 def _ring_with_gaps() -> "TransducerArray":
@@ -185,7 +172,6 @@ _MAKERS: dict[str, Callable[[Path], None]] = {
     BREAST: _make_breast,
     HEAD: _make_head,
     TRACES: _make_traces,
-    WATER: _make_water,
 }
 
 if __name__ == "__main__":

@@ -122,6 +122,24 @@ def test_arrivals_are_picked_against_a_water_shot_and_kept(tmp_path, capsys):
     assert float(medium.sound_speed[inside].mean()) == pytest.approx(planted.CYLINDER_SPEED, abs=8)
 
 
+def test_a_water_shot_in_the_file_of_the_scan_serves_as_one_beside_it(folder, capsys):
+    both, made = folder / "both.h5", [folder / f"made{n}.h5" for n in (0, 1)]
+    assert run("convert", folder / "scan.h5", both, "--water", folder / "water.h5") == 0
+    assert torch.equal(io.load(both).water.values, io.load(folder / "water.h5").data.values)
+    for scan, water, out in ((folder / "scan.h5", folder / "water.h5", made[0]), (both, both, made[1])):
+        assert run("calibrate", scan, "--water", water, "-o", out) == 0
+    one, other = (io.load(out) for out in made)
+    assert torch.equal(one.data.values, other.data.values)
+    # It is used up; as it was recorded it would not fit what was calibrated.
+    assert other.water is None
+    assert run("check", both, "-o", folder / "mended.h5") == 1
+    mended = io.load(folder / "mended.h5")
+    assert not mended.water.valid[20].any()
+    capsys.readouterr()
+    assert run("calibrate", folder / "scan.h5", "--water", folder / "scan.h5", "-o", made[0]) == 2
+    assert "this scan holds no water shot" in capsys.readouterr().err
+
+
 def test_calibrate_writes_spectra_over_those_of_water(folder):
     made = folder / "referenced.h5"
     words = ("--water", folder / "water.h5", "--reference-mhz", "0.2,0.3", "-o", made)

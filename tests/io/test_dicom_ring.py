@@ -4,6 +4,7 @@ import re
 import shutil
 import struct
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pydicom
@@ -40,6 +41,17 @@ def test_a_round_trip_is_exact(kind: str, tmp_path: Path) -> None:
     original = scan(kind)
     assert write_ring(original, tmp_path / "scan.dcm") == (tmp_path / "scan.dcm",)
     assert_same(usct.io.load(tmp_path / "scan.dcm"), original)
+
+
+@pytest.mark.parametrize("kind", ["int16", "float32", "spectra"])
+def test_a_water_shot_goes_along_in_every_part(kind: str, tmp_path: Path) -> None:
+    plain = scan(kind)
+    values = plain.data.values.flip(0)
+    values = values if kind == "spectra" else values.double()
+    original = replace(plain, water=replace(plain.data, values=values))
+    row = plain.data.values[0].numpy().nbytes
+    for file in write_ring(original, tmp_path / "scan.dcm", largest=row):
+        assert_same(usct.io.load(file), original)
 
 
 def test_large_scans_are_split_and_joined(tmp_path: Path) -> None:

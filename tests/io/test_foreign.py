@@ -50,6 +50,19 @@ def test_integer_traces_stay_integers(
     assert int(scan.data.values[3, 5, 7]) == 3058
 
 
+def test_a_water_shot_beside_the_data_is_read(
+    write_matlab: MatlabWriter, time_variables: Variables, tmp_path: Path
+) -> None:
+    time_variables["water_dataset"] = -time_variables["full_dataset"]
+    scan = load_scan(write_matlab(tmp_path / "scan.mat", time_variables))
+    assert torch.equal(scan.water.values, -scan.data.values)
+    assert scan.notes == ()
+    time_variables["water_dataset"] = time_variables["full_dataset"][1:]
+    scan = load_scan(write_matlab(tmp_path / "scan.mat", time_variables))
+    assert scan.water is None
+    assert "water_dataset was left out" in scan.notes[0]
+
+
 @pytest.mark.parametrize(
     ("order", "name"), [((2, 1, 0), "transmit, receive, time"), ((2, 0, 1), "transmit, time")]
 )

@@ -40,6 +40,46 @@ def test_scan_of_traces(array: TransducerArray, traces: Traces, kind: torch.dtyp
     assert_same(usct.io.load(tmp_path / "scan.anything"), scan)
 
 
+def test_a_water_shot_lies_beside_the_data(
+    array: TransducerArray, traces: Traces, scan: Acquisition, tmp_path: Path
+) -> None:
+    path = tmp_path / "scan.h5"
+    valid = traces.valid.clone()
+    valid[2] = False
+    shot = dataclasses.replace(traces, values=(1000 * traces.values.flip(0)).to(torch.int16), valid=valid)
+    both = Acquisition(array, traces, title="disc", water=shot)
+    usct.io.save(both, path)
+    assert_same(usct.io.load(path), both)
+    with h5py.File(path) as file:
+        assert file["acquisition/reference"].shape == file["acquisition/data"].shape
+    assert ("water shot", "in the same file") in usct.io.describe(path)
+    alone = both.water_shot
+    assert alone is not None
+    assert (alone.title, alone.water, alone.array) == ("disc: water", None, array)
+    assert torch.equal(alone.data.values, shot.values)
+    spectra = dataclasses.replace(scan, water=dataclasses.replace(scan.data, values=2 * scan.data.values))
+    usct.io.save(spectra, path)
+    assert_same(usct.io.load(path), spectra)
+
+
+def test_a_water_shot_that_was_recorded_otherwise_is_refused(
+    array: TransducerArray, traces: Traces, scan: Acquisition, tmp_path: Path
+) -> None:
+    later = dataclasses.replace(traces, start_time=traces.start_time + 1e-6)
+    for shot in (scan.data, later, dataclasses.replace(traces, values=traces.values[..., :-1])):
+        with pytest.raises(ValueError, match="water shot must have the channels"):
+            Acquisition(array, traces, water=shot)
+    path = tmp_path / "scan.h5"
+    usct.io.save(Acquisition(array, traces, water=traces), path)
+    with h5py.File(path, "r+") as file:
+        del file["acquisition/reference"]
+        file["acquisition/reference"] = traces.values[:2].numpy()
+    with pytest.raises(
+        InputError, match=r"scan\.h5: /acquisition/reference holds .* keep it in a file of its own"
+    ):
+        usct.io.load(unseal(path))
+
+
 def test_phantom(phantom: Phantom, tmp_path: Path) -> None:
     usct.io.save(phantom, tmp_path / "phantom.h5")
     assert_same(usct.io.load(tmp_path / "phantom.h5"), phantom)

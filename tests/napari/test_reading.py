@@ -1,6 +1,7 @@
 """What napari is given, without napari."""
 
 import math
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -64,6 +65,25 @@ def test_a_scan_opens_with_its_ring_its_traces_and_its_truth(tmp_path):
     np.testing.assert_allclose(truth, medium().sound_speed.numpy())
     assert facts["scale"] == (2.0, 2.0)
     assert facts["translate"] == pytest.approx((-10.0, -20.0))
+
+
+def test_a_water_shot_in_the_file_lies_to_the_right_of_the_traces(tmp_path, monkeypatch):
+    scan, path = traces_scan(), tmp_path / "scan.h5"
+    shot = replace(scan.data, values=scan.data.values.flip(0))
+    io.save(replace(scan, water=shot), path)
+    for large in (reading.LARGE, 0):
+        monkeypatch.setattr(reading, "LARGE", large)
+        found = opened(path)
+        values, facts, _ = found["water: traces"]
+        np.testing.assert_array_equal(np.asarray(values), shot.values.numpy())
+        data, of_the_scan, _ = found["traces"]
+        ends = of_the_scan["translate"][2] + data.shape[2] * of_the_scan["scale"][2]
+        assert facts["translate"][2] > ends
+        assert facts["scale"] == of_the_scan["scale"]
+        assert facts["metadata"]["usct"].quantity == "water_traces"
+    frequencies = torch.tensor([2e5, 3e5])
+    io.save(Acquisition(scan.array, scan.spectra(frequencies), 1490.0, water=scan.spectra(frequencies)), path)
+    assert {"spectra [dB]", "water: spectra [dB]"} <= set(opened(path))
 
 
 def test_every_layer_lies_in_one_frame_of_millimetres(tmp_path):

@@ -21,13 +21,13 @@ def spread_as_lines(scan: Acquisition, sound_speed: float) -> Acquisition:
     al., Geophys. J. Int. 198 (2014) 422). Exact for the direct wave in water and nearly so for soft tissue.
 
     Args:
-        scan: Traces or spectra.
+        scan: Traces or spectra; its water shot is left out.
         sound_speed: Of the water [m/s].
     """
     distances = scan.array.distances()
     if isinstance(scan.data, Spectra):
         factor = _factor(distances, scan.data.frequencies[:, None, None], sound_speed)
-        return replace(scan, data=replace(scan.data, values=scan.data.values * factor))
+        return replace(scan, data=replace(scan.data, values=scan.data.values * factor), water=None)
     traces: Traces = scan.data
     n = 2 ** math.ceil(math.log2(2 * traces.values.shape[2]))
     frequencies = torch.fft.rfftfreq(n, 1 / traces.sampling_frequency, dtype=torch.float64)
@@ -39,7 +39,7 @@ def spread_as_lines(scan: Acquisition, sound_speed: float) -> Acquisition:
         spectrum[:, 0] = 0
         spectrum[:, 1:] *= factor
         values[row] = torch.fft.irfft(spectrum, n=n)[:, : values.shape[2]]
-    return replace(scan, data=replace(traces, values=values))
+    return replace(scan, data=replace(traces, values=values), water=None)
 
 
 def _factor(distances: torch.Tensor, frequencies: torch.Tensor, sound_speed: float) -> torch.Tensor:

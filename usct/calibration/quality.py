@@ -123,7 +123,7 @@ def _finite(value: object) -> object:
 
 
 def mend(scan: Acquisition, report: QualityReport) -> Acquisition:
-    """The scan with the condemned channels masked and turned polarities turned back.
+    """The scan, and its water shot, with the condemned channels masked and turned polarities turned back.
 
     Masked channels keep their values and count nothing; none becomes zero data.
 
@@ -131,17 +131,20 @@ def mend(scan: Acquisition, report: QualityReport) -> Acquisition:
         scan: The scan that was checked.
         report: What was found.
     """
-    turn = report.transmit_signs[:, None] * report.receive_signs
     notes = [f"{check.name}: {check.text}" for check in report.faults]
-    if isinstance(scan.data, Spectra):
-        weights = torch.where(report.usable, scan.data.weights, 0.0)
-        data: Traces | Spectra = replace(scan.data, values=scan.data.values * turn, weights=weights)
-    else:
-        values = scan.data.values
-        if bool((turn < 0).any()):
-            values = torch.where((turn < 0)[..., None], -values, values)
-        data = replace(scan.data, values=values, valid=scan.data.valid & report.usable)
-    return replace(scan, data=data, notes=(*scan.notes, *notes))
+    water = None if scan.water is None else _mended(scan.water, report)
+    return replace(scan, data=_mended(scan.data, report), notes=(*scan.notes, *notes), water=water)
+
+
+def _mended(data: Traces | Spectra, report: QualityReport) -> Traces | Spectra:
+    turn = report.transmit_signs[:, None] * report.receive_signs
+    if isinstance(data, Spectra):
+        weights = torch.where(report.usable, data.weights, 0.0)
+        return replace(data, values=data.values * turn, weights=weights)
+    values = data.values
+    if bool((turn < 0).any()):
+        values = torch.where((turn < 0)[..., None], -values, values)
+    return replace(data, values=values, valid=data.valid & report.usable)
 
 
 def named(numbers: Iterable[int]) -> str:

@@ -197,7 +197,7 @@ def apply_calibration(calibration: Calibration, scan: Acquisition) -> Acquisitio
 
     Args:
         calibration: Of the same ring.
-        scan: With traces.
+        scan: With traces; its water shot is left out.
     """
     traces = scan.data
     assert isinstance(traces, Traces)
@@ -209,7 +209,7 @@ def apply_calibration(calibration: Calibration, scan: Acquisition) -> Acquisitio
         values[row] = moved / (gain * calibration.receive_gains)[:, None].float()
     data = replace(traces, values=values, valid=traces.valid & calibration.report.usable)
     speed, note = calibration.sound_speed, "its sound speed is that of the water shot"
-    corrected = replace(scan, array=calibration.array, data=data, water_sound_speed=speed)
+    corrected = replace(scan, array=calibration.array, data=data, water_sound_speed=speed, water=None)
     own = _own_pulse(corrected)
     if own is not None and abs(own.sound_speed - speed) > _DRIFT:
         note = f"its sound speed differs from the {speed:.1f} m/s of the water shot, so it was taken from neighbours"

@@ -8,7 +8,7 @@ import typer
 
 from usct.cli.files import print_rows
 from usct.cli.making import parse_frequencies
-from usct.cli.paths import load_scan, prepare_hdf5, prepare_output
+from usct.cli.paths import load_scan, load_water, prepare_hdf5, prepare_output
 from usct.errors import InputError
 
 if TYPE_CHECKING:
@@ -70,7 +70,10 @@ def check(
 
 def calibrate(
     scan_file: ScanFile,
-    water: Annotated[Path, typer.Option(help="Scan of the same ring with nothing but water in it.")],
+    water: Annotated[
+        Path,
+        typer.Option(help="Scan of the same ring with nothing but water in it, or a scan with such a shot."),
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Calibrated scan to write.")],
     temperature: Annotated[
         float | None,
@@ -112,7 +115,7 @@ def calibrate(
     prepare_hdf5(output, scan_file, water)
     if json_file is not None:
         prepare_output(json_file, scan_file, water)
-    shot = load_scan(water)
+    shot = load_water(water, scan_file)
     try:
         made = put_right(load_scan(scan_file), shot, temperature)
     except InputError as error:

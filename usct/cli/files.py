@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from usct.cli.paths import prepare_hdf5
+from usct.cli.paths import load_scan, prepare_hdf5
 from usct.errors import InputError
 from usct.units import MILLIMETRE
 
 if TYPE_CHECKING:
+    from usct.acquisition import Acquisition
+    from usct.io import Loaded
     from usct.phantom import Phantom
 
 File = Annotated[Path, typer.Argument(help="A scan, phantom or result: native HDF5, or a foreign format.")]
@@ -82,6 +84,9 @@ def convert(
         float | None, typer.Option(min=0.01, max=20, help="Of a stack: size of a cell in mm.")
     ] = None,
     variable: Annotated[str, typer.Option(help="Of a stack: its name, where there are several.")] = "",
+    water: Annotated[
+        Path | None, typer.Option(help="Of a scan: put this shot in water alone into the same file.")
+    ] = None,
 ) -> None:
     """Convert a scan, travel times, a phantom or a result to the native HDF5 format: SI units, checksummed.
 
@@ -89,13 +94,15 @@ def convert(
 
       usct convert RecordedData.mat scan.h5
 
+      usct convert scan.mat scan.h5 --water water.mat
+
       usct convert p_12.mhd phantom.h5 --labels victre --plane 300 --seed 1
 
       usct convert breast_train_speed.mat phantom.h5 --number 12 --spacing-mm 0.5
     """
     from usct import io
 
-    prepare_hdf5(target, source, positions)
+    prepare_hdf5(target, source, positions, water)
     thing: io.Loaded
     if labels is not None:
         thing = _of_labels(source, labels, plane, tissue_preset, power, seed)
@@ -103,10 +110,28 @@ def convert(
         thing = _of_stack(source, number, spacing_mm, variable)
     else:
         thing = io.load(source, positions)
+    if water is not None:
+        thing = _with_water(thing, source, water)
     io.save(thing, target)
     typer.echo(f"Wrote {target}")
     for note in getattr(thing, "notes", ()):
         typer.echo(f"  {note}")
+
+
+def _with_water(thing: "Loaded", source: Path, water: Path) -> "Acquisition":
+    """A scan that carries a shot in water alone."""
+    from dataclasses import replace
+
+    from usct.acquisition import Acquisition
+
+    if not isinstance(thing, Acquisition):
+        raise InputError(
+            f"{source}: this is no scan, to which alone a shot in water belongs; leave out --water."
+        )
+    try:
+        return replace(thing, water=load_scan(water).data)
+    except ValueError as error:
+        raise InputError(f"{source} with {water}: {error}; keep them in two files.") from None
 
 
 def _of_labels(

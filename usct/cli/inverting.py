@@ -15,6 +15,7 @@ from usct.cli.paths import (
     load_scan,
     load_start,
     load_truth,
+    load_water,
     prepare_folder,
     prepare_hdf5,
     prepare_output,
@@ -200,7 +201,7 @@ def run(job: Job) -> int:
         if job.water is not None:
             from usct.assembly import referenced
 
-            blind = referenced(blind, load_scan(job.water), config)
+            blind = referenced(blind, load_water(job.water, job.scan), config)
         result = api.reconstruct(blind, config, narrator.iterate, job.checkpoint, job.resume, job.keep)
     if result.status is Status.CANCELLED:
         hint = f"Go on with --resume ({job.checkpoint})." if result.history else "No update was complete yet."

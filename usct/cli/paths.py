@@ -68,6 +68,18 @@ def load_scan(path: Path) -> "Acquisition":
     return thing
 
 
+def load_water(path: Path, scan: Path) -> "Acquisition":
+    """Read a shot in water alone for a scan: a scan of its own, or what the scan's own file holds of it.
+
+    Raises:
+        InputError: If the file cannot be read, holds something else, or is the scan itself without a water shot.
+    """
+    thing = load_scan(path)
+    if thing.water is None and path.samefile(scan):
+        raise InputError(f"{path}: this scan holds no water shot; give the file of one with --water.")
+    return thing.water_shot or thing
+
+
 def load_phantom(path: Path) -> "Phantom":
     """Read a phantom.
 

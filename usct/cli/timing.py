@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from usct.cli.files import print_rows
-from usct.cli.paths import load_scan, load_truth, prepare_hdf5, prepare_output
+from usct.cli.paths import load_scan, load_truth, load_water, prepare_hdf5, prepare_output
 from usct.cli.progress import Narrator, duration
 from usct.errors import InputError
 
@@ -85,7 +85,7 @@ def picked(scan: "Acquisition", path: Path, water: Path | None = None) -> "Trave
     if not isinstance(scan.data, Traces):
         raise InputError(f"{path}: holds spectra, in which no arrival can be picked; give traces.")
     try:
-        return pick_arrivals(scan, None if water is None else load_scan(water))
+        return pick_arrivals(scan, None if water is None else load_water(water, path))
     except ValueError as error:
         raise InputError(f"{path}: {error}.") from None
 

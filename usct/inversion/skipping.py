@@ -200,7 +200,7 @@ def some_picks(scan: Acquisition) -> TravelTimes | None:
     some = replace(traces, values=traces.values[tx, rx], valid=traces.valid[tx, rx])
     fewer = replace(array, transmits=array.transmits[tx], receives=array.receives[rx])
     try:
-        return pick(replace(scan, array=fewer, data=some, truth=None, start=None))
+        return pick(replace(scan, array=fewer, data=some, truth=None, start=None, water=None))
     except ValueError:
         return None
 

@@ -1,7 +1,7 @@
 """What can be wrong with a scan, said in sentences, and the step from what a file says to an Acquisition."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import final
 
@@ -50,6 +50,8 @@ class Scan:
         damping: Of the transform that made the spectra [1/s].
         names: What the file calls `positions`, `values`, `times` and `frequencies`.
         notes: What the reader changed, in sentences.
+        reference: What was recorded in water alone, of the shape of the values, or None.
+        reference_usable: As `usable`, of the reference.
     """
 
     path: Path
@@ -64,6 +66,8 @@ class Scan:
     damping: float = 0.0
     names: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    reference: np.ndarray | None = None
+    reference_usable: np.ndarray | None = None
 
     @property
     def is_spectra(self) -> bool:
@@ -109,22 +113,36 @@ def assemble(scan: Scan, about: About) -> tuple[Acquisition, tuple[str, ...]]:
         _index(scan.transmits, n_elements),
         _index(scan.receives, n_elements),
     )
-    data = _spectra(scan, masks.valid) if scan.is_spectra else _traces(scan, masks.valid)
+    water, remarks = _water(scan)
     acquisition = Acquisition(
         array,
-        data,
+        _data(scan, masks.valid),
         about.water_sound_speed,
         about.truth,
         about.start,
         about.title,
         dict(about.metadata),
-        (*scan.notes, *masks.remarks, *masks.faults),
+        (*scan.notes, *masks.remarks, *masks.faults, *remarks),
+        water,
     )
     return acquisition, tuple(f"{scan.path}: {sentence}" for sentence in masks.faults)
 
 
 def _index(elements: np.ndarray | None, n_elements: int) -> torch.Tensor:
     return torch.arange(n_elements) if elements is None else torch.from_numpy(elements.astype(np.int64))
+
+
+def _water(scan: Scan) -> tuple[Traces | Spectra | None, tuple[str, ...]]:
+    """The water shot, and what was masked in it."""
+    if scan.reference is None:
+        return None, ()
+    shot = replace(scan, values=scan.reference, usable=scan.reference_usable)
+    masks = channels.examine(shot.values, shot.usable, shot.is_spectra, shot.transmits, shot.receives)
+    return _data(shot, masks.valid), tuple(f"Water shot: {sentence}" for sentence in masks.faults)
+
+
+def _data(scan: Scan, valid: np.ndarray) -> Traces | Spectra:
+    return _spectra(scan, valid) if scan.is_spectra else _traces(scan, valid)
 
 
 def _traces(scan: Scan, valid: np.ndarray) -> Traces:
@@ -154,7 +172,24 @@ def scan_faults(scan: Scan) -> list[str]:
     faults += _size_faults(scan)
     if not faults and not channels.any_alive(scan.values):
         faults.append(f"{scan.name('values')} hold no usable sample; record the scan again.")
+    faults += _reference_faults(scan)
     return [f"{scan.path}: {fault}" for fault in faults]
+
+
+def _reference_faults(scan: Scan) -> list[str]:
+    """What is wrong with the water shot, without the file's name."""
+    reference, usable, name = scan.reference, scan.reference_usable, scan.name("reference")
+    if reference is None:
+        return []
+    kinds = "c" if scan.is_spectra else "iuf"
+    if reference.shape != scan.values.shape or reference.dtype.kind not in kinds:
+        return [
+            f"{name} holds {reference.dtype} of shape {reference.shape} and the data have {scan.values.shape}; "
+            "store a water shot with the same channels and samples, or keep it in a file of its own."
+        ]
+    if usable is not None and usable.shape != (reference.shape if scan.is_spectra else reference.shape[:2]):
+        return [f"the mask of {name} has the shape {usable.shape}; store one value for each channel."]
+    return []
 
 
 def position_faults(positions: np.ndarray, name: str = "positions") -> list[str]:

@@ -89,6 +89,7 @@ def _scan_rows(scan: Acquisition) -> Rows:
         ("transmits x receives", f"{len(array.transmits)} x {len(array.receives)}"),
         *(_spectra_rows(scan.data) if isinstance(scan.data, Spectra) else _trace_rows(scan.data)),
         ("water", "unknown" if scan.water_sound_speed is None else f"{scan.water_sound_speed:.2f} m/s"),
+        ("water shot", "" if scan.water is None else "in the same file"),
         ("truth", "none" if scan.truth is None else _map(scan.truth)),
         ("start model", "none" if scan.start is None else _map(scan.start)),
     ]

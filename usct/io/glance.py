@@ -146,6 +146,7 @@ class ScanGlance:
         truth: The medium that made the data, for phantoms.
         start: A start model that came with the data.
         title: A name for people.
+        water: The traces of a water shot, still in the file too, or None where there is none.
     """
 
     array: TransducerArray
@@ -157,6 +158,7 @@ class ScanGlance:
     truth: Medium | None = None
     start: Medium | None = None
     title: str = ""
+    water: StoredTraces | None = None
 
 
 def glance(path: Path) -> ScanGlance | None:
@@ -190,9 +192,8 @@ def _native(file: h5py.File, path: Path) -> ScanGlance | None:
     group = file.get("acquisition")
     if not isinstance(group, h5py.Group) or group.attrs.get("domain") != "time":
         return None
-    data = group["data"]
-    line = (float(data.attrs.get("scale_factor", 1.0)), float(data.attrs.get("add_offset", 0.0)))
-    traces = StoredTraces(path, "acquisition/data", *line)
+    traces = _stored(group, "data", path)
+    water = _stored(group, "reference", path) if "reference" in group else None
     transmits, receives = (
         torch.from_numpy(hdf5.values(group, f"{role}/element", path).astype(np.int64))
         for role in ("tx", "rx")
@@ -211,7 +212,14 @@ def _native(file: h5py.File, path: Path) -> ScanGlance | None:
         read_medium(file, "truth", path),
         read_medium(file, "initial", path),
         hdf5.text(file, "title", path, ""),
+        water if water is not None and water.shape == traces.shape else None,
     )
+
+
+def _stored(group: h5py.Group, name: str, path: Path) -> StoredTraces:
+    about = group[name].attrs
+    line = (float(about.get("scale_factor", 1.0)), float(about.get("add_offset", 0.0)))
+    return StoredTraces(path, f"acquisition/{name}", *line)
 
 
 def _waveform_inversion(file: h5py.File, path: Path) -> ScanGlance | None:
@@ -231,7 +239,9 @@ def _waveform_inversion(file: h5py.File, path: Path) -> ScanGlance | None:
     array = TransducerArray.of(_positions(xy[:, ::-1], path))
     valid = torch.ones(n, n, dtype=torch.bool)
     truth, _ = waveform_inversion.truth_of(matlab.variables_73(file, path, _MAPS), path)
-    return ScanGlance(array, traces, float(times[0]), rate, valid, truth=truth, title=path.stem)
+    water = StoredTraces(path, "water_dataset") if "water_dataset" in file else None
+    water = water if water is not None and water.shape == traces.shape else None
+    return ScanGlance(array, traces, float(times[0]), rate, valid, truth=truth, title=path.stem, water=water)
 
 
 def _positions(positions: np.ndarray, path: Path) -> torch.Tensor:

@@ -96,6 +96,9 @@ def _read_acquisition(file: h5py.File, path: Path) -> tuple[Acquisition, tuple[s
 
 def _spectra_scan(file: h5py.File, group: h5py.Group, path: Path) -> Scan:
     weights = optional(group, "weights", path)
+    reference, reference_weights = (
+        optional(group, name, path) for name in ("reference", "reference_weights")
+    )
     return Scan(
         path,
         values(file, "transducer/positions", path),
@@ -107,17 +110,12 @@ def _spectra_scan(file: h5py.File, group: h5py.Group, path: Path) -> Scan:
         damping=float(group.attrs.get("damping", 0.0)),
         names=_names(),
         notes=_notes(file, path),
+        reference=None if reference is None else np.moveaxis(reference, -1, 0),
+        reference_usable=None if reference_weights is None else np.moveaxis(reference_weights, -1, 0),
     )
 
 
 def _traces_scan(file: h5py.File, group: h5py.Group, path: Path) -> Scan:
-    data = group.get("data")
-    traces = values(group, "data", path)
-    scale, offset = (
-        float(data.attrs.get(name, x)) for name, x in (("scale_factor", 1.0), ("add_offset", 0.0))
-    )
-    if (scale, offset) != (1.0, 0.0):
-        traces = traces.astype(np.float32) * np.float32(scale) + np.float32(offset)
     start = float(values(group, "time_start", path))
     sampling_frequency = float(values(group, "sampling_frequency", path))
     if not (np.isfinite(sampling_frequency) and sampling_frequency > 0):
@@ -127,20 +125,33 @@ def _traces_scan(file: h5py.File, group: h5py.Group, path: Path) -> Scan:
     return Scan(
         path,
         values(file, "transducer/positions", path),
-        traces,
+        _stretched(group, "data", path),
         sampling=(start, sampling_frequency),
         transmits=optional(group, "tx/element", path),
         receives=optional(group, "rx/element", path),
         usable=optional(group, "valid", path),
         names=_names(),
         notes=_notes(file, path),
+        reference=_stretched(group, "reference", path) if "reference" in group else None,
+        reference_usable=optional(group, "reference_valid", path),
     )
+
+
+def _stretched(group: h5py.Group, name: str, path: Path) -> np.ndarray:
+    """Samples as pressure, however they are counted in the file."""
+    traces = values(group, name, path)
+    about = group[name].attrs
+    scale, offset = float(about.get("scale_factor", 1.0)), float(about.get("add_offset", 0.0))
+    if (scale, offset) == (1.0, 0.0):
+        return traces
+    return traces.astype(np.float32) * np.float32(scale) + np.float32(offset)
 
 
 def _names() -> dict[str, str]:
     return {
         "positions": "/transducer/positions",
         "values": "/acquisition/data",
+        "reference": "/acquisition/reference",
         "frequencies": "/acquisition/frequencies",
     }
 

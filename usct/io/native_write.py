@@ -4,7 +4,8 @@ Root attributes: `format`, `format_version`, `kind`, `created`, `creator`, `noti
 `metadata`, `notes` or `provenance`. Units and the order of axes are attributes of every dataset.
 
 Scan: `/acquisition/data` (tx, rx, time) or (tx, rx, freq), with `time_start`, `sampling_frequency` and
-`valid`, or `frequencies` and `weights`; `/acquisition/tx/element`, `/acquisition/rx/element`;
+`valid`, or `frequencies` and `weights`; a shot in water alone as `/acquisition/reference` of the same shape, with
+`reference_valid` or `reference_weights`; `/acquisition/tx/element`, `/acquisition/rx/element`;
 `/transducer/positions` (element, (y, x)); `/medium`, attribute `sound_speed`; `/truth`; `/initial`.
 Travel times: `/travel_times/delays` (tx, rx) against water, NaN where there is none, `/travel_times/tx/element`,
 `/travel_times/rx/element`, `/transducer/positions`, `/medium`.
@@ -105,10 +106,11 @@ def write_acquisition(acquisition: Acquisition, path: Path) -> None:
         _write_texts(file, acquisition.title, acquisition.metadata, "metadata")
         file.attrs["notes"] = json.dumps(list(acquisition.notes))
         _write_array(file, acquisition.array)
-        if isinstance(acquisition.data, Spectra):
-            _write_spectra(file.create_group("acquisition"), acquisition.data)
-        else:
-            _write_traces(file.create_group("acquisition"), acquisition.data)
+        group = file.create_group("acquisition")
+        _write_axes(group, acquisition.data)
+        _write_data(group, acquisition.data)
+        if acquisition.water is not None:
+            _write_data(group, acquisition.water, "reference", "reference_")
         hdf5.put(file, "acquisition/tx/element", array_of(acquisition.array.transmits))
         hdf5.put(file, "acquisition/rx/element", array_of(acquisition.array.receives))
         if acquisition.water_sound_speed is not None:
@@ -184,32 +186,32 @@ def _write_array(file: h5py.File, array: TransducerArray) -> None:
     group.attrs["radius"] = array.radius
 
 
-def _write_traces(group: h5py.Group, traces: Traces) -> None:
+def _write_axes(group: h5py.Group, data: Traces | Spectra) -> None:
+    """What the samples of a recording are samples of."""
+    if isinstance(data, Spectra):
+        hdf5.set_attributes(group, {"domain": "frequency", "damping": float(data.damping)})
+        hdf5.put(group, "frequencies", array_of(data.frequencies), {"units": "Hz"})
+        return
     group.attrs["domain"] = "time"
-    about: dict[str, hdf5.Attribute] = {
-        "units": "Pa",
-        "dims": "tx, rx, time",
-        "scale_factor": 1.0,
-        "add_offset": 0.0,
-    }
-    hdf5.put(group, "data", array_of(traces.values), about, rows_apart=True)
-    hdf5.put(group, "valid", array_of(traces.valid))
-    hdf5.put(group, "time_start", np.array(traces.start_time, dtype=np.float64), {"units": "s"})
-    hdf5.put(
-        group, "sampling_frequency", np.array(traces.sampling_frequency, dtype=np.float64), {"units": "Hz"}
-    )
+    for name, value, units in (
+        ("time_start", data.start_time, "s"),
+        ("sampling_frequency", data.sampling_frequency, "Hz"),
+    ):
+        hdf5.put(group, name, np.array(value, dtype=np.float64), {"units": units})
 
 
-def _write_spectra(group: h5py.Group, spectra: Spectra) -> None:
-    hdf5.set_attributes(group, {"domain": "frequency", "damping": float(spectra.damping)})
-    about: dict[str, hdf5.Attribute] = {
-        "units": "Pa.s",
-        "dims": "tx, rx, freq",
-        "phase": "outgoing exp(-ikr)",
-    }
-    hdf5.put(group, "data", np.moveaxis(array_of(spectra.values), 0, -1), about, rows_apart=True)
-    hdf5.put(group, "weights", np.moveaxis(array_of(spectra.weights), 0, -1), {"dims": "tx, rx, freq"})
-    hdf5.put(group, "frequencies", array_of(spectra.frequencies), {"units": "Hz"})
+def _write_data(group: h5py.Group, data: Traces | Spectra, name: str = "data", prefix: str = "") -> None:
+    """The samples, and which of them can be used."""
+    about: dict[str, hdf5.Attribute]
+    if isinstance(data, Spectra):
+        about = {"units": "Pa.s", "dims": "tx, rx, freq", "phase": "outgoing exp(-ikr)"}
+        hdf5.put(group, name, np.moveaxis(array_of(data.values), 0, -1), about, rows_apart=True)
+        weights = np.moveaxis(array_of(data.weights), 0, -1)
+        hdf5.put(group, f"{prefix}weights", weights, {"dims": "tx, rx, freq"})
+        return
+    about = {"units": "Pa", "dims": "tx, rx, time", "scale_factor": 1.0, "add_offset": 0.0}
+    hdf5.put(group, name, array_of(data.values), about, rows_apart=True)
+    hdf5.put(group, f"{prefix}valid", array_of(data.valid))
 
 
 def _write_medium(group: h5py.Group, medium: Medium) -> None:

@@ -1,7 +1,8 @@
 """Ring-array scans in the layout of the WaveformInversionUST data sets, for MATLAB.
 
 Time domain: `full_dataset` (time, receive, transmit), `time` [s], `transducerPositionsXY` (2, element) [m],
-and for simulations `C` [m/s] and `atten` [dB/(MHz cm)] on `xi_orig`, `yi_orig` [m].
+maybe `water_dataset`, a shot in water alone of the same shape, and for simulations `C` [m/s] and `atten`
+[dB/(MHz cm)] on `xi_orig`, `yi_orig` [m].
 Frequency domain: `REC_DATA` (transmit, receive) or (transmit, receive, frequency), `x_circ`, `y_circ` [m],
 `f` [Hz], and `C` on `x`, `y`.
 
@@ -21,7 +22,7 @@ from usct.io.checks import About, RefusalError, Scan, assemble, position_faults
 from usct.medium import Medium
 
 VARIABLES = (
-    "full_dataset", "time", "transducerPositionsXY", "REC_DATA", "x_circ", "y_circ", "f",
+    "full_dataset", "water_dataset", "time", "transducerPositionsXY", "REC_DATA", "x_circ", "y_circ", "f",
     "C", "atten", "xi_orig", "yi_orig", "x", "y",
 )  # fmt: skip
 DATA_VARIABLES = ("full_dataset", "REC_DATA")
@@ -78,13 +79,22 @@ def _positions(variables: Mapping[str, np.ndarray], path: Path) -> tuple[np.ndar
 def _traces(variables: Mapping[str, np.ndarray], positions: np.ndarray, path: Path) -> Scan:
     data = _require(variables, "full_dataset", path)
     times = _require(variables, "time", path).ravel().astype(np.float64)
+    water = variables.get("water_dataset")
     values = data
     notes: tuple[str, ...] = ()
     if data.ndim == 3:
         order, notes = _time_order(data.shape, len(times), len(positions))
         values = data.transpose(order)
-    names = {"positions": "transducerPositionsXY", "values": "full_dataset", "times": "time"}
-    return Scan(path, positions, values, times=times, names=names, notes=notes)
+        water = None if water is None or water.shape != data.shape else water.transpose(order)
+    if water is None and "water_dataset" in variables:
+        notes = (*notes, "water_dataset was left out, because its shape is not that of full_dataset.")
+    names = {
+        "positions": "transducerPositionsXY",
+        "values": "full_dataset",
+        "times": "time",
+        "reference": "water_dataset",
+    }
+    return Scan(path, positions, values, times=times, names=names, notes=notes, reference=water)
 
 
 def _time_order(

@@ -19,6 +19,8 @@ xx0B OD frequencies [Hz]; spectra only
 xx0C UT JSON: water_sound_speed [m/s], title, metadata, notes, and of media their grids
 xx0D OB maps of the true medium, one after the other as the JSON lists them
 xx0E OB maps of the start medium
+xx0F OB what was recorded in water alone, as xx05; of the type that the JSON names `water_type`
+xx10 OB which of it can be used, as xx0A
 ==== == ====================================================================================
 
 Data beyond the limit of a DICOM element are split over several instances of one series.
@@ -36,11 +38,10 @@ from pydicom.dataset import Dataset
 
 from usct.acquisition import Acquisition, Spectra, Traces, TransducerArray
 from usct.errors import InputError
-from usct.grid import Grid
 from usct.io.dicom.opening import guarded, is_dicom, open_file
+from usct.io.dicom.packing import even, packed, unpacked
 from usct.io.dicom.study import Study, blank, save
 from usct.io.native_write import array_of
-from usct.medium import Medium
 
 GROUP = 0x0099
 CREATOR = "USCT CHANNEL DATA 1"
@@ -50,7 +51,6 @@ LONGEST_ELEMENT = 0xFFFFFFFE
 LARGEST_PART = 2**32 - 2**20
 """Bytes of data in one instance, with room for padding."""
 _VERSION_UID = "2.25.214159196315432170716930915347219806741"
-_MAPS = ("sound_speed", "attenuation", "density")
 _MEDIA = (("truth", 0x0D), ("start", 0x0E))
 
 
@@ -72,7 +72,7 @@ def write_ring(
         InputError: If one transmit alone is too large, or a file cannot be written.
     """
     values = array_of(acquisition.data.values)
-    values = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
+    values = _little_endian(values)
     if values[0].nbytes > largest:
         raise InputError(
             f"{path}: one transmit takes {values[0].nbytes / 1e9:.3g} GB and a DICOM element holds "
@@ -86,6 +86,8 @@ def write_ring(
         dataset.AcquisitionContextSequence = []
         dataset.CreatorVersionUID = _VERSION_UID
         _fill(dataset, acquisition, values[first : first + count], values.shape, first)
+        if acquisition.water is not None:
+            _add_water(dataset, acquisition.water, slice(first, first + count))
         save(dataset, part)
         written.append(part)
     return tuple(written)
@@ -122,63 +124,41 @@ def _fill(
     block.add_new(0x02, "UL", list(shape))
     block.add_new(0x03, "LO", values.dtype.str)
     block.add_new(0x04, "UL", [first, len(values)])
-    block.add_new(0x05, "OB", _even(values.tobytes()))
+    block.add_new(0x05, "OB", even(values.tobytes()))
     block.add_new(0x06, "OD", array_of(scan.array.positions).astype("<f8").tobytes())
     block.add_new(0x07, "OL", array_of(scan.array.transmits).astype("<u4").tobytes())
     block.add_new(0x08, "OL", array_of(scan.array.receives).astype("<u4").tobytes())
     if isinstance(data, Traces):
         block.add_new(0x09, "FD", [data.start_time, data.sampling_frequency])
-        usable = array_of(data.valid)
     else:
         block.add_new(0x09, "FD", data.damping)
         block.add_new(0x0B, "OD", array_of(data.frequencies).astype("<f8").tobytes())
-        usable = array_of(data.weights).astype("<f8")
-    block.add_new(0x0A, "OB", _even(usable.tobytes()))
+    block.add_new(0x0A, "OB", even(_usable(data)))
     for name, element in _MEDIA:
         medium = getattr(scan, name)
         if medium is not None:
-            packed, maps = _packed(medium)
-            facts[name] = packed
-            block.add_new(element, "OB", _even(maps))
+            facts[name], maps = packed(medium)
+            block.add_new(element, "OB", even(maps))
     facts["dim"] = int(scan.array.positions.shape[1])
+    if scan.water is not None:
+        facts["water_type"] = _little_endian(array_of(scan.water.values[:1])).dtype.str
     block.add_new(0x0C, "UT", json.dumps(facts))
 
 
-def _even(content: bytes) -> bytes:
-    return content + b"\0" * (len(content) % 2)
+def _add_water(dataset: Dataset, water: Traces | Spectra, held: slice) -> None:
+    """Write what an instance holds of the water shot."""
+    block = dataset.private_block(GROUP, CREATOR)
+    block.add_new(0x0F, "OB", even(_little_endian(array_of(water.values[held])).tobytes()))
+    block.add_new(0x10, "OB", even(_usable(water)))
 
 
-def _packed(medium: Medium) -> tuple[dict[str, Any], bytes]:
-    """The grid and types of a medium's maps, and their bytes one after the other."""
-    maps = {name: array_of(getattr(medium, name)) for name in _MAPS if getattr(medium, name) is not None}
-    grid = medium.grid
-    facts: dict[str, Any] = {
-        "shape": grid.shape,
-        "spacing": grid.spacing,
-        "origin": grid.origin,
-        "attenuation_power": medium.attenuation_power,
-        "reference_frequency": medium.reference_frequency,
-        "maps": {name: values.dtype.newbyteorder("<").str for name, values in maps.items()},
-    }
-    return facts, b"".join(values.astype(facts["maps"][name]).tobytes() for name, values in maps.items())
+def _little_endian(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
 
 
-def _unpacked(facts: dict[str, Any], content: bytes) -> Medium:
-    grid = Grid(tuple(facts["shape"]), facts["spacing"], tuple(facts["origin"]))
-    maps, at, size = {}, 0, int(np.prod(grid.shape))
-    for name in _MAPS:
-        if name in facts["maps"]:
-            values = np.frombuffer(content, np.dtype(facts["maps"][name]), size, at)
-            maps[name] = torch.from_numpy(values.reshape(grid.shape).copy())
-            at += values.nbytes
-    return Medium(
-        grid,
-        maps["sound_speed"],
-        maps.get("attenuation"),
-        maps.get("density"),
-        facts["attenuation_power"],
-        facts["reference_frequency"],
-    )
+def _usable(data: Traces | Spectra) -> bytes:
+    kept = array_of(data.valid) if isinstance(data, Traces) else array_of(data.weights).astype("<f8")
+    return kept.tobytes()
 
 
 @dataclass(frozen=True)
@@ -262,33 +242,35 @@ def _siblings(first: Dataset, path: Path) -> list[Dataset]:
 def _acquisition(parts: list[_Part], shape: tuple[int, ...]) -> Acquisition:
     head = parts[0]
     facts = json.loads(head[0x0C])
-    values = np.concatenate([p.array(0x05, head[0x03], (p.count, *shape[1:])) for p in parts])
     positions = np.frombuffer(head[0x06], "<f8").reshape(-1, facts["dim"])
     transmits, receives = (np.frombuffer(head[element], "<u4").astype(np.int64) for element in (0x07, 0x08))
-    data: Traces | Spectra
-    if (GROUP, head.dataset.private_block(GROUP, CREATOR).get_tag(0x0B).element) in head.dataset:
-        weights = head.array(0x0A, "<f8", shape).copy()
-        frequencies = np.frombuffer(head[0x0B], "<f8").copy()
-        data = Spectra(
-            torch.from_numpy(values), torch.from_numpy(frequencies), torch.from_numpy(weights), head[0x09]
-        )
-    else:
-        start, rate = (float(n) for n in head[0x09])
-        data = Traces(
-            torch.from_numpy(values), start, rate, torch.from_numpy(head.array(0x0A, "?", shape[:2]).copy())
-        )
     media = {
-        name: _unpacked(facts[name], head[element]) if name in facts else None for name, element in _MEDIA
+        name: unpacked(facts[name], head[element]) if name in facts else None for name, element in _MEDIA
     }
     return Acquisition(
         TransducerArray(
             torch.from_numpy(positions.copy()), torch.from_numpy(transmits), torch.from_numpy(receives)
         ),
-        data,
+        _recorded(parts, shape, head[0x03], 0x05, 0x0A),
         facts["water_sound_speed"],
         media["truth"],
         media["start"],
         facts["title"],
         facts["metadata"],
         tuple(facts["notes"]),
+        _recorded(parts, shape, facts["water_type"], 0x0F, 0x10) if "water_type" in facts else None,
     )
+
+
+def _recorded(
+    parts: list[_Part], shape: tuple[int, ...], kind: str, samples: int, usable: int
+) -> Traces | Spectra:
+    """A recording whose samples of a type, and which of them can be used, lie in two elements."""
+    head = parts[0]
+    values = torch.from_numpy(np.concatenate([p.array(samples, kind, (p.count, *shape[1:])) for p in parts]))
+    if (GROUP, head.dataset.private_block(GROUP, CREATOR).get_tag(0x0B).element) in head.dataset:
+        weights = torch.from_numpy(head.array(usable, "<f8", shape).copy())
+        frequencies = torch.from_numpy(np.frombuffer(head[0x0B], "<f8").copy())
+        return Spectra(values, frequencies, weights, head[0x09])
+    start, rate = (float(n) for n in head[0x09])
+    return Traces(values, start, rate, torch.from_numpy(head.array(usable, "?", shape[:2]).copy()))
