@@ -156,7 +156,7 @@ def test_curves_as_csv_say_their_units_and_hold_the_same_numbers(
     diagnosis: Diagnosis, tmp_path: Path
 ) -> None:
     files = write_csv(diagnosis, tmp_path)
-    names = ["spectrum", "density", "transfer", "decay", "drift", "maps", "modes", "rows"]
+    names = ["spectrum", "density", "transfer", "decay", "drift", "maps", "modes", "rows", "data_modes"]
     assert [file.name for file in files] == [f"{name}.csv" for name in names]
     tables = {file.stem: list(csv.DictReader(file.read_text("utf-8").splitlines())) for file in files}
     spectrum = [float(row["eigenvalue"]) for row in tables["spectrum"]]
@@ -169,6 +169,17 @@ def test_curves_as_csv_say_their_units_and_hold_the_same_numbers(
     answers = [float(row["answer to (20, 0) mm"]) for row in tables["rows"]]
     assert answers == diagnosis.rows[1].answer[inside].tolist()
     assert len(tables["modes"]) == int(inside.sum())
+    row = tables["data_modes"][7]
+    assert float(row["frequency [Hz]"]) in diagnosis.frequencies
+    where = (
+        diagnosis.frequencies.index(float(row["frequency [Hz]"])),
+        int(row["transmit"]),
+        int(row["receive"]),
+    )
+    for number in (1, 2):
+        value = complex(float(row[f"real_{number}"]), float(row[f"imag_{number}"]))
+        assert value == diagnosis.data_kernel.modes[(number - 1, *where)].item()
+    assert len(tables["data_modes"]) == int((diagnosis.data_kernel.modes != 0).any(dim=0).sum())
     row = tables["decay"][12 * 3 + 4]
     assert (row["step"], row["mode"]) == ("3", "5")
     assert float(row["measured"]) == float(diagnosis.decay.measured[3, 4])

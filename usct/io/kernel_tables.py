@@ -14,7 +14,7 @@ Table = dict[str, torch.Tensor]
 
 
 def write_csv(diagnosis: Diagnosis, folder: Path) -> tuple[Path, ...]:
-    """Write curves, maps, modes and rows as CSV files into a folder; units stand in the headings.
+    """Write curves, maps, modes of both sides and rows as CSV files into a folder; units stand in the headings.
 
     Args:
         diagnosis: What to write.
@@ -26,7 +26,7 @@ def write_csv(diagnosis: Diagnosis, folder: Path) -> tuple[Path, ...]:
     Raises:
         InputError: If a file cannot be written.
     """
-    tables = _curves(diagnosis) | _images(diagnosis)
+    tables = _curves(diagnosis) | _images(diagnosis) | {"data_modes": _patterns(diagnosis)}
     files = []
     for name, columns in tables.items():
         files.append(folder / f"{name}.csv")
@@ -81,6 +81,18 @@ def _images(diagnosis: Diagnosis) -> dict[str, Table]:
         rows |= {f"moved with {place}": row.moved, f"answer to {place}": row.answer}
     images = {"maps": maps, "modes": modes, "rows": rows}
     return {name: where | {key: v[region] for key, v in of.items()} for name, of in images.items() if of}
+
+
+def _patterns(diagnosis: Diagnosis) -> Table:
+    """Modes of the data's side, a line for every channel that any of them reaches; others were not used."""
+    modes = diagnosis.data_kernel.modes
+    frequency, transmit, receive = (modes != 0).any(dim=0).nonzero(as_tuple=True)
+    found = modes[:, frequency, transmit, receive]
+    parts = {
+        f"{part}_{n}": getattr(mode, part) for n, mode in enumerate(found, 1) for part in ("real", "imag")
+    }
+    of = torch.tensor(diagnosis.frequencies, dtype=torch.float64)
+    return {"frequency [Hz]": of[frequency], "transmit": transmit, "receive": receive} | parts
 
 
 def _csv(columns: Table) -> str:
