@@ -120,6 +120,7 @@ def test_finer_grids_bring_a_plan_to_the_dense_matrices(monkeypatch):
     lossless = replace(HEAD, attenuation=None)
     monkeypatch.setattr(planning, "POINTS_PER_WAVELENGTH", 10.0)
     monkeypatch.setattr(planning, "BAND", 1.4)
+    monkeypatch.setattr(planning, "PLACES_PER_SIZE", 6)
     made = planning.plan(lossless, replace(WISHES, elements=(32,), frequencies=(100e3,))).outlooks[-1]
     detail, determined, deviation = dense_outlook(lossless, 32, (100e3,), 10.0)
     assert made.determined == pytest.approx(determined, rel=0.02)
