@@ -143,7 +143,8 @@ def reconstruct(
     config = load_config("transcranial", None, settings)
     result = api.reconstruct(dataclasses.replace(scan, truth=None, start=start), config)
     truth, grid = head.medium.sound_speed, head.medium.grid
-    images = [resample(medium.sound_speed, medium.grid, grid) for medium in (result.start, result.medium)]
+    given = result.start if start is None else start.resampled(result.medium.grid)
+    images = [resample(medium.sound_speed, medium.grid, grid) for medium in (given, result.medium)]
     brain, bone, lesion = parts(head)
     inner = torch.from_numpy(distance_transform_edt(brain.numpy()) * grid.spacing > RIM)
 

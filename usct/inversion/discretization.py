@@ -41,6 +41,7 @@ class Discretization:
         known: Density, and attenuation unless it is sought, that are taken as they are; None for water's.
         start: What the parameterization makes of the known medium's sound speed on a grid, before it has changed
             anything; with it, what the known medium holds below the size of the grid's cells takes part.
+        coarsest: Spacing of grids at most, however long the waves [m].
     """
 
     points_per_wavelength: float = 5.5
@@ -52,6 +53,7 @@ class Discretization:
     engine: Literal["helmholtz", "time"] = "helmholtz"
     known: Medium | None = None
     start: Callable[[Grid], Medium] | None = None
+    coarsest: float = math.inf
 
     def model(
         self,
@@ -86,7 +88,7 @@ class Discretization:
         grid_frequency: float,
     ) -> ForwardModel:
         slowest, fastest = min(self.speed_range[0], speeds[0]), max(self.speed_range[1], speeds[1])
-        spacing = slowest / (grid_frequency * self.points_per_wavelength)
+        spacing = min(slowest / (grid_frequency * self.points_per_wavelength), self.coarsest)
         low, high = (edge.tolist() for edge in (array.positions.amin(dim=0), array.positions.amax(dim=0)))
         margin = ELEMENT_MARGIN_CELLS * spacing
         shape = tuple(math.ceil((b - a + 2 * margin) / spacing) + 1 for a, b in zip(low, high, strict=True))
