@@ -2,6 +2,7 @@
 
 import gc
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, TypeVar
@@ -79,12 +80,40 @@ def _settled(work: Callable[[], Result]) -> Callable[[], Result]:
 
     def work_and_settle() -> Result:
         before = len(sys.modules)
-        result = work()
+        with _NOTHING_COLLECTED:
+            result = work()
         if len(sys.modules) > before:
             gc.freeze()
         return result
 
     return work_and_settle
+
+
+class _NothingCollected:
+    """Holds the garbage collector off while work is done in threads, if it was on.
+
+    It runs in whichever thread allocates, and a closed widget that it destroys in another one than the window's takes
+    the process down.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._n_at_work, self._was_on = threading.Lock(), 0, False
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._n_at_work:
+                self._was_on = gc.isenabled()
+                gc.disable()
+            self._n_at_work += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._n_at_work -= 1
+            if not self._n_at_work and self._was_on:
+                gc.enable()
+
+
+_NOTHING_COLLECTED = _NothingCollected()
 
 
 @cache

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QListWidget,
     QListWidgetItem,
+    QTabWidget,
     QTextBrowser,
     QVBoxLayout,
     QWidget,
@@ -30,7 +31,7 @@ from usct_napari.comparison_words import score_table
 from usct_napari.layers import signed_layer
 from usct_napari.opening import frame_soon
 from usct_napari.plots import Plot
-from usct_napari.profiles import draw_profiles
+from usct_napari.profiles import draw_histories, draw_profiles
 from usct_napari.side_by_side import pile, spread
 from usct_napari.sources import is_closed
 from usct_napari.sourcing import Source, source_of
@@ -60,7 +61,8 @@ class ComparePanel(QWidget):
             "In the window, where moving or zooming one image moves all; else one above the other."
         )
         self.errors.setToolTip("Each image less the truth, as a layer; side by side it lies below the image.")
-        self.status, self.profiles = QLabel(""), Plot(napari_viewer, 1, height=240)
+        self.status, self.plots = QLabel(""), QTabWidget()
+        self.profiles, self.history = Plot(napari_viewer, height=240), Plot(napari_viewer, height=240)
         self._lay_out()
         self.listed.itemChanged.connect(lambda _: self._compare())
         for box in (self.beside, self.errors):
@@ -79,13 +81,15 @@ class ComparePanel(QWidget):
     def _lay_out(self) -> None:
         self.status.setWordWrap(True)
         self.listed.setMaximumHeight(96)
+        self.plots.addTab(self.profiles, "Along the line")
+        self.plots.addTab(self.history, "History")
         boxes, layout = QHBoxLayout(), QVBoxLayout(self)
         for box in (self.beside, self.errors):
             boxes.addWidget(box)
         boxes.addStretch()
         layout.addWidget(self.listed)
         layout.addLayout(boxes)
-        for part in (self.profiles, self.status, self.words):
+        for part in (self.plots, self.status, self.words):
             layout.addWidget(part)
         layout.setStretch(2, 2)
         layout.setStretch(4, 3)
@@ -176,6 +180,7 @@ class ComparePanel(QWidget):
             return
         self._follow_line(images)
         self._arrange()
+        draw_histories(self.history, briefly(images))
         results = {image.name: image.result for image in images if image.result is not None}
         if truth is None or truth.truth is None or not results:
             self.words.setHtml("<i>Tick a truth and a result to see scores.</i>")
@@ -219,7 +224,8 @@ class ComparePanel(QWidget):
     def _draw_profiles(self) -> None:
         if LINE in self.viewer.layers and self.viewer.layers[LINE].data:
             ends = np.asarray(self.viewer.layers[LINE].data[0])[:, -2:] * MILLIMETRE
-            draw_profiles(self.profiles, briefly(self.chosen), ends)
+            images = [(name, image.medium) for name, image in briefly(self.chosen)]
+            draw_profiles(self.profiles, images, ends)
 
     def _arrange(self) -> None:
         """Lay the ticked images out in the window, and their errors once these are known."""

@@ -60,10 +60,10 @@ def error_window(errors: Iterable[torch.Tensor]) -> float:
     return next((bound for bound in ERROR_WINDOWS if bound >= largest), ERROR_WINDOWS[-1])
 
 
-def briefly(images: list[Image]) -> list[tuple[str, Medium]]:
+def briefly(images: list[Image]) -> list[tuple[str, Image]]:
     """Names, without what all of them begin with, and images."""
     shared = len(os.path.commonprefix([image.name for image in images])) if len(images) > 1 else 0
-    return [(image.name[shared:].strip(" :-") or image.name, image.medium) for image in images]
+    return [(image.name[shared:].strip(" :-") or image.name, image) for image in images]
 
 
 def images_of(path: Path) -> list[Image]:

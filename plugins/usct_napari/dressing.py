@@ -47,9 +47,9 @@ def tell_soon(sentence: str) -> None:
 
 
 def open_panel(viewer: "Viewer", name: str) -> None:
-    """Open one of usct's panels in front of others, unless it is open."""
+    """Open one of usct's panels, unless it is open."""
     if f"{name} (usct)" not in viewer.window.dock_widgets:
-        viewer.window.add_plugin_dock_widget("usct", name, tabify=True)
+        viewer.window.add_plugin_dock_widget("usct", name)
 
 
 def dress(viewer: "Viewer") -> None:

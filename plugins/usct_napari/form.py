@@ -50,7 +50,7 @@ class SettingsForm(QWidget):
         super().__init__()
         self._editors: dict[str, Editor] = {}
         self._plain: dict[str, str] = {}
-        self.preset = QComboBox()
+        self.preset = _box()
         self.preset.addItems(preset_names())
         self.preset.setToolTip("Settings that belong together; everything below is changed on top of them.")
         top = QFormLayout(self)
@@ -168,10 +168,18 @@ def _editor(field: FieldInfo) -> Editor:
         return QCheckBox()
     choices = _choices(field.annotation)
     if choices:
-        box = QComboBox()
+        box = _box()
         box.addItems(choices)
         return box
     return QLineEdit()
+
+
+def _box() -> QComboBox:
+    """A box that is as narrow as its panel wants, however long its choices are."""
+    box = QComboBox()
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(8)
+    return box
 
 
 def _title(key: str) -> str:

@@ -7,6 +7,7 @@ from usct.calibration.quality import QualityReport
 from usct.io.glance import ScanGlance
 from usct.units import KILOHERTZ, MICROSECOND
 from usct_napari.plots import COLOURS, Plot
+from usct_napari.recordings import loudness
 
 
 def draw_element(
@@ -37,7 +38,7 @@ def draw_element(
     else:
         values, start, rate = scan.data.values[tx].numpy(), scan.data.start_time, scan.data.sampling_frequency
     ax = plot.axes[0]
-    loud = float(np.percentile(np.abs(values), 99)) or 1.0
+    loud = loudness(values)
     n_rx, n_samples = values.shape
     ends = start / MICROSECOND, (start + n_samples / rate) / MICROSECOND
     ax.imshow(

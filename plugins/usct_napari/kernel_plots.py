@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 
 from usct.diagnosis import Diagnosis
 from usct.units import MILLIMETRE
 from usct_napari.plots import COLOURS
+from usct_napari.probing import Answer
 
 DECAYS = 4
 """Modes whose decay is drawn: those that hold most of the residual."""
@@ -60,6 +62,24 @@ def draw_transfer(ax: Axes, diagnosis: Diagnosis) -> None:
     ax.axvline(limit, color=COLOURS[3], linestyle="--", linewidth=1, label="diffraction limit")
     ax.set(ylim=(1e-4, 3), xlabel="Wavenumber [rad/mm]", ylabel="Over the largest")
     ax.legend(loc="lower left")
+
+
+def draw_place(ax: Axes, answer: Answer) -> None:
+    """Draw how wide a point gets, and how one step answers an error, along the two lines through a place."""
+    axes = [axis.numpy() / MILLIMETRE for axis in answer.grid.axes()]
+    y, x = (int(n) for n in answer.grid.fractional_index(torch.tensor(answer.position)).round())
+    lines = (
+        ("across", "-", axes[1] - axes[1][x], (y, slice(None))),
+        ("down", ":", axes[0] - axes[0][y], (slice(None), x)),
+    )
+    for (name, values), colour in zip(
+        (("point spread", answer.spread), ("answer", answer.row)), COLOURS, strict=False
+    ):
+        peak = float(values.abs().max())
+        for way, style, where, index in lines:
+            ax.plot(where, values[index] / peak, style, color=colour, label=f"{name}, {way}", linewidth=1.4)
+    ax.set(xlim=(-15, 15), xlabel="Distance from the place [mm]", ylabel="Over the largest")
+    ax.legend(loc="upper right")
 
 
 def draw_decay(ax: Axes, diagnosis: Diagnosis) -> bool:

@@ -25,14 +25,14 @@ from usct.diagnosis import Diagnosis
 from usct.units import MILLIMETRE
 from usct_napari.background import in_background, one_by_one
 from usct_napari.commanding import Command
-from usct_napari.kernel_plots import draw_decay, draw_spectra, draw_transfer
-from usct_napari.layers import signed_layer
+from usct_napari.kernel_plots import draw_decay, draw_place, draw_spectra, draw_transfer
+from usct_napari.layers import data_pattern_layer, signed_layer
 from usct_napari.opening import frame, frame_soon, open_later
-from usct_napari.plots import COLOURS, Plot
+from usct_napari.plots import Plot
 from usct_napari.probing import Answer, Prober
 from usct_napari.side_by_side import pile, spread
 from usct_napari.sources import SourceBox, is_closed
-from usct_napari.sourcing import Source, source_of
+from usct_napari.sourcing import LayerData, Source, source_of
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -43,6 +43,7 @@ VIEWS = {
     "Resolution": ("resolution",),
     "Uncertainty": ("standard_deviation",),
     "Pattern": ("mode",),
+    "Pattern in image and data": ("mode", "data_mode"),
     "Answer at a place": ("answer",),
     "Point spread at a place": ("spread",),
 }
@@ -83,7 +84,7 @@ class KernelsPanel(QWidget):
         frame_soon(napari_viewer)
 
     def _lay_out(self) -> None:
-        self.words.setMinimumHeight(120)
+        self.words.setMinimumHeight(60)
         self.status.setWordWrap(True)
         self.show_box.addItems(VIEWS)
         self.ask.setCheckable(True)
@@ -160,7 +161,7 @@ class KernelsPanel(QWidget):
         """Draw the spectra of representations that were laid side by side."""
         facts = json.loads((folder / "kernels.json").read_text(encoding="utf-8"))["representations"]
         self._portraits = {name: spectrum for name, spectrum in facts.items() if "eigenvalues" in spectrum}
-        self.status.setText(f"Compared {', '.join(self._portraits)}; the page lies in {folder}.")
+        self.status.setText(f"Compared {', '.join(self._portraits) or 'none'}; the page lies in {folder}.")
         self._draw()
         self._allow()
 
@@ -185,9 +186,8 @@ class KernelsPanel(QWidget):
         self.mode.blockSignals(True)
         self.mode.setRange(1, len(diagnosis.image_kernel.modes))
         self.mode.blockSignals(False)
-        self._draw()
-        self._show_mode(reveal=False)
-        self._show()
+        put = [partial(self._put, made) for made in self._mode_layers()]
+        one_by_one([self._draw, *put, self._show])
 
     def _draw(self) -> None:
         curves = [self.plots[name] for name in ("Spectrum", "Detail", "Theory")]
@@ -210,30 +210,43 @@ class KernelsPanel(QWidget):
         for plot in curves:
             plot.refresh()
 
-    def _show_mode(self, reveal: bool = True) -> None:
-        """Put the chosen pattern into its layer."""
-        path = self.box.path
-        if self.diagnosis is None or path is None:
-            return
-        number = self.mode.value()
-        kernel = self.diagnosis.data_kernel
-        strength = 100 * float(kernel.eigenvalues[number - 1] / kernel.eigenvalues[0])
-        self.mode_label.setText(f"{number} ({strength:.3g} %)")
-        diagnosis = self.diagnosis
-        values = torch.where(diagnosis.region, diagnosis.image_kernel.modes[number - 1], torch.nan)
-        source = Source(path, "shown", "mode")
-        self._put(signed_layer(values, self.diagnosis.grid, "pattern", source, visible=reveal, bound=1.0))
-        if reveal:
+    def _show_mode(self) -> None:
+        """Put the chosen pattern into its layers, and show them."""
+        is_seen = "mode" in VIEWS[self.show_box.currentText()]
+        for made in self._mode_layers():
+            self._put(made)
+        if not is_seen:
             self.show_box.setCurrentText("Pattern")
+        elif not self.viewer.layers["pattern"].visible:
+            self._show()
 
-    def _put(self, made: tuple[Any, dict[str, Any], str]) -> None:
+    def _mode_layers(self) -> list[LayerData]:
+        """The chosen pattern in the image, and in the data."""
+        path, diagnosis = self.box.path, self.diagnosis
+        if diagnosis is None or path is None:
+            return []
+        number, kernel = self.mode.value() - 1, diagnosis.data_kernel
+        strength = 100 * float(kernel.eigenvalues[number] / kernel.eigenvalues[0])
+        self.mode_label.setText(f"{number + 1} ({strength:.3g} %)")
+        values = torch.where(diagnosis.region, diagnosis.image_kernel.modes[number], torch.nan)
+        source = Source(path, "shown", "mode")
+        return [
+            signed_layer(values, diagnosis.grid, "pattern", source, visible=False, bound=1.0),
+            data_pattern_layer(diagnosis, number, path),
+        ]
+
+    def _put(self, made: LayerData) -> None:
         """Add a layer, or fill the one of its name."""
         data, facts, _ = made
-        if facts["name"] in self.viewer.layers:
-            layer = self.viewer.layers[facts["name"]]
-            layer.data, layer.contrast_limits = data, facts["contrast_limits"]
-        else:
+        if facts["name"] not in self.viewer.layers:
             self.viewer.add_image(data, **facts)
+            return
+        layer = self.viewer.layers[facts["name"]]
+        layer.data = data
+        for name in ("contrast_limits", "scale", "translate"):
+            if tuple(getattr(layer, name)) != tuple(facts[name]):
+                setattr(layer, name, facts[name])
+        layer.metadata = facts["metadata"]
 
     def _show(self) -> None:
         """Leave only the chosen maps of this diagnosis visible."""
@@ -314,22 +327,7 @@ class KernelsPanel(QWidget):
         """Draw both maps along the two lines through the place."""
         plot = self.plots["Place"]
         plot.clear()
-        axes = [axis.numpy() / MILLIMETRE for axis in answer.grid.axes()]
-        y, x = (int(n) for n in answer.grid.fractional_index(torch.tensor(answer.position)).round())
-        lines = (
-            ("across", "-", axes[1] - axes[1][x], (y, slice(None))),
-            ("down", ":", axes[0] - axes[0][y], (slice(None), x)),
-        )
-        for (name, values), colour in zip(
-            (("point spread", answer.spread), ("answer", answer.row)), COLOURS, strict=False
-        ):
-            peak = float(values.abs().max())
-            for way, style, where, index in lines:
-                plot.axes[0].plot(
-                    where, values[index] / peak, style, color=colour, label=f"{name}, {way}", linewidth=1.4
-                )
-        plot.axes[0].set(xlim=(-15, 15), xlabel="Distance from the place [mm]", ylabel="Over the largest")
-        plot.axes[0].legend(loc="upper right")
+        draw_place(plot.axes[0], answer)
         plot.refresh()
         self.tabs.setCurrentWidget(plot)
 

@@ -213,6 +213,38 @@ def _stack(images: torch.Tensor, diagnosis: Diagnosis, name: str, axis: str, sou
     return torch.where(diagnosis.region, images, torch.nan).float().numpy(), facts, "image"
 
 
+def data_pattern_layer(diagnosis: Diagnosis, number: int, path: Path) -> LayerData:
+    """A mode of the data's kernel: transmits down, receives to the right, its frequencies side by side.
+
+    It has no place of its own, and takes that of the image, so that one camera shows both.
+
+    Args:
+        diagnosis: What was found.
+        number: Of the mode, from 0.
+        path: The file.
+    """
+    mode = torch.cat(list(diagnosis.data_kernel.modes[number].real), dim=1)
+    grid, (n_tx, n_rx) = diagnosis.grid, mode.shape
+    height, width = (n * grid.spacing / MILLIMETRE for n in grid.shape[-2:])
+    steps = height / n_tx, width / n_rx
+    corner = [(x - 0.5 * grid.spacing) / MILLIMETRE for x in grid.origin[-2:]]
+    facts = {
+        "name": "pattern in the data",
+        "colormap": SIGNED_COLOURS,
+        "contrast_limits": (-1.0, 1.0),
+        "visible": False,
+        "scale": steps,
+        "translate": tuple(start + 0.5 * step for start, step in zip(corner, steps, strict=True)),
+        "units": ("mm", "mm"),
+        "axis_labels": ("y", "x"),
+        "metadata": {
+            "usct": Source(path, "shown", "data_mode"),
+            "axes": "transmit (down), receive (to the right)",
+        },
+    }
+    return (mode / mode.abs().max().clamp(min=1e-300)).float().numpy(), facts, "image"
+
+
 def signed_layer(
     values: torch.Tensor,
     grid: Grid,

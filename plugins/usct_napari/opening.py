@@ -61,5 +61,5 @@ def frame(viewer: "Viewer") -> None:
 
 
 def frame_soon(viewer: "Viewer") -> None:
-    """Point the camera at the visible layers once a panel that is just being opened has taken its room."""
+    """Point the camera at the visible layers once a panel or file that is just being opened has taken its room."""
     QTimer.singleShot(300, lambda: frame(viewer))

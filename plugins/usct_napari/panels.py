@@ -2,13 +2,18 @@
 
 import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QDockWidget
 
 from usct_napari.background import waited
 from usct_napari.dressing import current_viewer
+from usct_napari.preparing import prepare
 
 if TYPE_CHECKING:
-    from qtpy.QtWidgets import QWidget
+    from qtpy.QtWidgets import QMainWindow, QWidget
 
 
 def scan() -> "QWidget":
@@ -32,6 +37,25 @@ def compare() -> "QWidget":
 
 
 def _made(module: str, name: str) -> "QWidget":
-    loaded = sys.modules.get(module) or waited(lambda: import_module(module))
-    panel: QWidget = getattr(loaded, name)(current_viewer())
+    loaded = sys.modules.get(module) or waited(lambda: _load(module))
+    viewer = current_viewer()
+    panel: QWidget = getattr(loaded, name)(viewer)
+    if viewer is not None:
+        window = viewer.window._qt_window
+        QTimer.singleShot(0, lambda: _join(window, panel))
     return panel
+
+
+def _join(window: "QMainWindow", panel: "QWidget") -> None:
+    """Put a panel that was just opened in front of usct's others; one below the other they need a very tall screen."""
+    docks = [dock for dock in window.findChildren(QDockWidget) if dock.windowTitle().endswith("(usct)")]
+    mine = next((dock for dock in docks if dock.isAncestorOf(panel)), None)
+    others = [dock for dock in docks if dock is not mine and dock.isVisible() and not dock.isFloating()]
+    if mine is not None and others and mine not in window.tabifiedDockWidgets(others[0]):
+        window.tabifyDockWidget(others[0], mine)
+        mine.raise_()
+
+
+def _load(module: str) -> ModuleType:
+    prepare("image", "points", "shapes")
+    return import_module(module)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from PIL import Image
 from qtpy.QtCore import QTimer
@@ -17,9 +17,23 @@ from usct_napari.opening import frame
 from usct_napari.samples import breast_file, breast_layers, traces_file
 from usct_napari.sourcing import source_of
 
-SIZE = (1280, 800)
+SIZE = (1440, 900)
 PATIENCE = 600.0
 """Longest that any step may take [s]."""
+
+
+class Stall(NamedTuple):
+    """Longest times for which a window did not answer [s].
+
+    Attributes:
+        clock: As people feel it.
+        work: That its thread computed meanwhile; what other programs do to the machine is not in it.
+        own: The same without what napari's canvas took to draw, which depends on the machine's graphics.
+    """
+
+    clock: float
+    work: float
+    own: float
 
 
 class Window:
@@ -27,9 +41,6 @@ class Window:
 
     Attributes:
         viewer: napari's.
-        longest_stall: Longest time for which it did not answer [s].
-        longest_work: Longest time that its own thread computed without answering [s]; what other programs do to
-            the machine is not in it.
     """
 
     BEAT = 10
@@ -44,35 +55,47 @@ class Window:
         self.viewer = Viewer(title="usct")
         self.viewer.window.resize(*SIZE)
         dress(self.viewer)
-        self.longest_stall = self.longest_work = 0.0
-        self._last = time.monotonic(), time.thread_time()
+        self._longest, self._drawn, self._last = Stall(0.0, 0.0, 0.0), 0.0, (0.0, 0.0, 0.0)
+        drawing = self.viewer.window._qt_viewer.canvas._scene_canvas.events.draw
+        drawing.connect(self._drawing_begins, position="first")
+        drawing.connect(self._drawing_ends, position="last")
+        self._begin()
         self._heart = QTimer()
         self._heart.timeout.connect(self._beat)
         self._heart.start(self.BEAT)
 
+    def _drawing_begins(self, _: object) -> None:
+        self._drawn -= time.thread_time()
+
+    def _drawing_ends(self, _: object) -> None:
+        self._drawn += time.thread_time()
+
+    def _begin(self) -> None:
+        """Count from now on; what was done before is no work of the window's."""
+        self._last = time.monotonic(), time.thread_time(), self._drawn
+
     def _beat(self) -> None:
         """Take the time since the window answered last, as it would answer a key or a click."""
-        now = time.monotonic(), time.thread_time()
-        self.longest_stall = max(self.longest_stall, now[0] - self._last[0])
-        self.longest_work = max(self.longest_work, now[1] - self._last[1])
-        self._last = now
+        clock, work, drawn = self._last
+        self._begin()
+        clock, work, drawn = (now - then for now, then in zip(self._last, (clock, work, drawn), strict=True))
+        self._longest = Stall(*map(max, self._longest, (clock, work, work - drawn)))
 
-    def take_stalls(self) -> tuple[float, float]:
-        """The longest stall and the longest work [s] since this was asked last."""
-        found = self.longest_stall, self.longest_work
-        self.longest_stall = self.longest_work = 0.0
+    def take_stalls(self) -> Stall:
+        """The longest since this was asked last."""
+        found, self._longest = self._longest, Stall(0.0, 0.0, 0.0)
         return found
 
     @contextlib.contextmanager
-    def _watched(self) -> Iterator[None]:
+    def watched(self) -> Iterator[None]:
         """Count what is done here as the window's own work."""
-        self._last = time.monotonic(), time.thread_time()
+        self._begin()
         yield
         self._beat()
 
     def open(self, path: Path) -> None:
         """Open a file as File > Open does."""
-        with self._watched():
+        with self.watched():
             self.viewer.open(str(path), plugin="usct")
         self.wait(0.5)
 
@@ -89,16 +112,16 @@ class Window:
         """Layers that are seen side by side."""
         return sum(layer.visible for layer in self.viewer.layers) if self.viewer.canvas.grid.enabled else 0
 
-    def hide_lists(self) -> None:
-        """Close the list of layers and their controls, so that images have the room."""
+    def show_lists(self, visible: bool) -> None:
+        """Open or close the list of layers and their controls; without them images have the room."""
         for dock in self.viewer.window._qt_window.findChildren(QDockWidget):
             if dock.windowTitle().startswith("layer "):
-                dock.hide()
+                dock.setVisible(visible)
         self.wait(0.5)
 
     def panel(self, name: str) -> Any:
         """Open a panel as the Plugins menu does."""
-        with self._watched():
+        with self.watched():
             _, panel = self.viewer.window.add_plugin_dock_widget("usct", name)
         self.wait(0.5)
         return panel
@@ -115,8 +138,7 @@ class Window:
             TimeoutError: If it never does.
         """
         began = time.monotonic()
-        # What was done between two waits is no work of the window's.
-        self._last = time.monotonic(), time.thread_time()
+        self._begin()
         while time.monotonic() - began < seconds:
             QApplication.processEvents()
             if until is not None and until():
@@ -160,7 +182,7 @@ def take(folder: Path, scan: Path, traces: Path) -> list[Path]:
     window.add(breast_layers(scan))
     _picture_reconstruction(window, scan, pictures[1])
     picture_kernels(window, *pictures[2:4])
-    window.hide_lists()
+    window.show_lists(False)
     picture_comparison(window, pictures[4])
     window.viewer.close()
     return pictures
@@ -174,8 +196,10 @@ def picture_scan(window: Window, traces: Path, picture: Path) -> None:
     panel.check.click()
     window.wait(until=lambda: panel.report is not None)
     panel.show_element(len(panel.scan.array.positions) // 4)
-    window.show_only("sound_speed", "traces", "elements", "chosen element")
+    window.show_lists(False)
+    window.show_only("sound_speed", "traces", "water_traces", "elements", "chosen element")
     window.picture(picture)
+    window.show_lists(True)
     window.close_panel(panel)
 
 
@@ -201,6 +225,8 @@ def picture_kernels(window: Window, pattern: Path, maps: Path) -> None:
     window.wait(until=lambda: panel.diagnosis is not None and not panel.command.is_running)
     window.wait(1.0)
     panel.mode.setValue(min(7, panel.mode.maximum()))
+    panel.show_box.setCurrentText("Pattern in image and data")
+    window.wait(until=lambda: window.n_cells == 2)
     window.picture(pattern)
     panel.show_box.setCurrentText("Image, resolution, uncertainty")
     panel.tabs.setCurrentWidget(panel.plots["Detail"])

@@ -16,14 +16,18 @@ COLOURS = ("#4dd0e1", "#ffb74d", "#81c784", "#f06292", "#ba68c8", "#fff176", "#9
 """Of curves, light enough for napari's dark theme and dark enough for its light one."""
 
 
+LEAST_HEIGHT = 130
+"""Of a canvas [pixels]."""
+
+
 class Plot(FigureCanvasQTAgg):
     """A canvas with axes side by side that follows the theme of a viewer."""
 
     def __init__(self, viewer: "Viewer", n_axes: int = 1, height: int = 210) -> None:
-        """Make a canvas of a least height [pixels] with some axes side by side."""
+        """Make a canvas of a height [pixels] with some axes side by side; on a small screen it gets lower."""
         super().__init__(Figure(layout="constrained"))
-        self._viewer = viewer
-        self.setMinimumHeight(height)
+        self._viewer, self._height = viewer, height
+        self.setMinimumHeight(LEAST_HEIGHT)
         self.figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.06)
         self.axes: list[Axes] = list(self.figure.subplots(1, n_axes, squeeze=False)[0])
         self._is_stale = True
@@ -42,7 +46,7 @@ class Plot(FigureCanvasQTAgg):
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """As narrow as a panel."""
-        return QSize(320, self.minimumHeight())
+        return QSize(320, self._height)
 
     @property
     def ink(self) -> str:
@@ -66,7 +70,6 @@ class Plot(FigureCanvasQTAgg):
             text,
             ha="center",
             va="center",
-            color=self.ink,
             fontsize=9,
             transform=ax.transAxes,
             wrap=True,
@@ -90,6 +93,8 @@ class Plot(FigureCanvasQTAgg):
             ax.title.set(color=ink, fontsize=9)
             for label in (ax.xaxis.label, ax.yaxis.label):
                 label.set(color=ink, fontsize=8.5)
+            for sentence in ax.texts:
+                sentence.set_color(ink)
             for spine in ax.spines.values():
                 spine.set_color(faint)
             ax.grid(visible=True, color=faint, linewidth=0.4, alpha=0.5)

@@ -1,4 +1,4 @@
-"""Images along a line, drawn into a panel."""
+"""Images along a line, and how runs came to them, drawn into a panel."""
 
 from collections.abc import Sequence
 
@@ -9,6 +9,7 @@ from scipy.ndimage import map_coordinates
 from usct.medium import Medium
 from usct.report.drawing import middle_slice
 from usct.units import MILLIMETRE
+from usct_napari.comparing import Image
 from usct_napari.plots import COLOURS, Plot
 
 N_SAMPLES = 400
@@ -35,4 +36,31 @@ def draw_profiles(plot: Plot, images: Sequence[tuple[str, Medium]], ends: np.nda
         ax.plot(along, speeds, color=colour, linewidth=1.8 if number == 0 else 1.2, label=name)
     ax.set(xlabel="Along the line in the image [mm]", ylabel="Sound speed [m/s]")
     ax.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=2, handlelength=1.2, columnspacing=1)
+    plot.refresh()
+
+
+def draw_histories(plot: Plot, images: Sequence[tuple[str, Image]]) -> None:
+    """Draw how the misfit of each result fell, update by update; a tick marks the end of a stage.
+
+    Args:
+        plot: Where.
+        images: Names and images, in the order of their profiles' colours.
+    """
+    plot.clear()
+    ax, drawn = plot.axes[0], False
+    for number, (name, image) in enumerate(images):
+        history = image.result.history if image.result is not None else ()
+        if not history:
+            continue
+        colour, misfit = COLOURS[(number - 1) % len(COLOURS)], [record.objective for record in history]
+        ax.semilogy(range(1, len(misfit) + 1), misfit, color=colour, linewidth=1.2, label=name)
+        stages = [record.stage for record in history]
+        ends = [n for n, stage in enumerate(stages) if stages[n + 1 : n + 2] != [stage]]
+        ax.plot([n + 1 for n in ends], [misfit[n] for n in ends], "|", color=colour, markersize=10)
+        drawn = True
+    if drawn:
+        ax.set(xlabel="Update; a tick ends a frequency", ylabel="Misfit")
+        ax.legend(loc="upper right")
+    else:
+        plot.say(0, "tick a result to see how its misfit fell")
     plot.refresh()

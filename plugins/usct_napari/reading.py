@@ -3,10 +3,9 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from usct_napari.dressing import answering, current_viewer, dress, tell_soon
 from usct_napari.preferring import next_reader
+from usct_napari.preparing import prepare
 from usct_napari.sourcing import LayerData
 
 LARGE = 64 * 2**20
@@ -55,6 +54,11 @@ def read_or_tell(path: Paths) -> Found:
         layers: Found = answering(lambda: _prepare_and_read(path, left_out))
     except InputError as error:
         layers, left_out = [(None,)], [str(error)]
+    if not viewer.layers:
+        # napari points its camera at the first layer alone.
+        from usct_napari.opening import frame_soon
+
+        frame_soon(viewer)
     for one in _listed(path):
         # A notification shows its beginning alone, of which a folder would take all.
         left_out = [" ".join(sentence.split()).replace(one, Path(one).name) for sentence in left_out]
@@ -65,12 +69,10 @@ def read_or_tell(path: Paths) -> Found:
 
 
 def _prepare_and_read(path: Paths, left_out: list[str]) -> list[LayerData]:
-    """Read for a window, and let napari load what it needs for its first layers, which it would do in the window."""
-    from napari.layers import Layer
-
-    Layer.create(np.eye(2), {}, "image")
-    Layer.create(np.zeros((1, 2)), {"features": {"index": [0]}}, "points")
-    return read(path, left_out)
+    """Read for a window, and make napari ready for the layers."""
+    layers = read(path, left_out)
+    prepare(*(kind for _, _, kind in layers))
+    return layers
 
 
 def read(path: Paths, left_out: list[str] | None = None) -> list[LayerData]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.ticker import MaxNLocator
+from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QFormLayout,
@@ -25,7 +26,7 @@ from usct_napari.form import SettingsForm
 from usct_napari.layers import speed_layer
 from usct_napari.opening import frame, frame_soon, open_later
 from usct_napari.plots import COLOURS, Plot
-from usct_napari.running import Job, Run, Update, remaining
+from usct_napari.running import BUSY, Job, Run, Update, remaining
 from usct_napari.sources import SourceBox, is_closed
 from usct_napari.sourcing import LayerData, Source
 
@@ -69,6 +70,8 @@ class ReconstructPanel(QWidget):
         for label in (self.complaint, self.status):
             label.setWordWrap(True)
         self.complaint.setStyleSheet("color: #ff7043")
+        # Two lines, however little room is left: one is cut where the sentence needs both.
+        self.status.setMinimumHeight(2 * self.status.fontMetrics().lineSpacing() + 4)
         top = QFormLayout()
         top.addRow("Scan", self.scan)
         settings = QScrollArea()
@@ -76,7 +79,7 @@ class ReconstructPanel(QWidget):
         settings.setFrameShape(QScrollArea.Shape.NoFrame)
         settings.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         settings.setWidget(self.form)
-        settings.setMinimumHeight(250)
+        settings.setMinimumHeight(110)
         files = QFormLayout()
         files.addRow("Save as", self.output)
         files.addRow("Command", self.command)
@@ -104,12 +107,17 @@ class ReconstructPanel(QWidget):
 
     def begin(self) -> None:
         """Start the run, or go on with it."""
+        from usct.errors import InputError
+
         job = self._job()
         if job is None:
             return
         self._watch()
         if self.run is not None:
-            self.run.start(job)
+            try:
+                self.run.start(job)
+            except InputError as error:
+                show_error(str(error))
         self.refresh()
 
     def _toggle_pause(self) -> None:
@@ -130,7 +138,7 @@ class ReconstructPanel(QWidget):
             return
         phase, message = self.run.state()
         updates = self.run.updates()
-        busy = phase in ("starting", "running", "paused")
+        busy = phase in BUSY
         job = self._job()
         self.start.setEnabled(not busy and job is not None)
         self.start.setText("Resume" if self.run.can_resume and job == self.run.job else "Start")

@@ -9,9 +9,11 @@ import numpy as np
 import torch
 
 from usct.acquisition import Acquisition, Spectra, Traces, TransducerArray
-from usct.io.glance import ScanGlance
+from usct.errors import InputError
+from usct.io.glance import ScanGlance, StoredTraces
 from usct.travel_times import TravelTimes
 from usct.units import KILOHERTZ, MICROSECOND, MILLIMETRE
+from usct_napari.dressing import current_viewer
 from usct_napari.sourcing import LayerData, Source, named
 
 ALIVE, DEAD = "#4dd0e1", "#ff5252"
@@ -112,12 +114,12 @@ def _recording(data: Traces | Spectra, scan: Acquisition, path: Path) -> LayerDa
 def _traces(values: Any, rate: float, scan: Acquisition | ScanGlance, path: Path) -> LayerData:
     top, left, height = _beside(scan.array)
     n_tx, n_rx, _ = values.shape
-    some = np.asarray(values[n_tx // 2]).astype(np.float32)
-    loud = float(np.percentile(np.abs(some), 99.0)) or 1.0
+    loud = loudness(np.asarray(values[n_tx // 2]))
     if not isinstance(values, np.ndarray):
         import dask.array
 
-        values = dask.array.from_array(values, chunks=(1, *values.shape[1:]), meta=np.empty(0, values.dtype))
+        meta = np.empty(0, values.dtype)
+        values = dask.array.from_array(_Reported(values), chunks=(1, *values.shape[1:]), meta=meta)
     step = (scan.water_sound_speed or TYPICAL_WATER) / rate / MILLIMETRE
     facts = {
         "name": named("traces", path),
@@ -134,6 +136,36 @@ def _traces(values: Any, rate: float, scan: Acquisition | ScanGlance, path: Path
         },
     }
     return values, facts, "image"
+
+
+class _Reported:
+    """Traces in a file for a window: where they cannot be read any more it says so, once, and shows zeros."""
+
+    ndim = 3
+
+    def __init__(self, traces: StoredTraces) -> None:
+        self._traces, self.shape, self.dtype = traces, traces.shape, traces.dtype
+        self._is_told = False
+
+    def __getitem__(self, index: tuple[slice, ...]) -> np.ndarray:
+        try:
+            values, self._is_told = self._traces[index], False
+            return values
+        except InputError as error:
+            if current_viewer() is None:
+                raise
+            if not self._is_told:
+                from napari.utils.notifications import show_error
+
+                self._is_told = True
+                show_error(str(error))
+            return np.broadcast_to(np.zeros((), self.dtype), self.shape)[index]
+
+
+def loudness(traces: np.ndarray) -> float:
+    """What 99 of 100 samples stay below; one where there is none but zeros."""
+    finite = traces[np.isfinite(traces)].astype(np.float32)
+    return (float(np.percentile(np.abs(finite), 99.0)) if finite.size else 0.0) or 1.0
 
 
 def travel_time_layers(times: TravelTimes, path: Path) -> list[LayerData]:

@@ -12,11 +12,14 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import psutil
 
 Phase = Literal["new", "starting", "running", "paused", "cancelled", "finished", "failed"]
+
+BUSY: tuple[Phase, ...] = ("starting", "running", "paused")
+"""Phases of a run that is at work."""
 
 WORKER = "usct_napari.worker"
 """Module that a run's process runs."""
@@ -78,8 +81,11 @@ class Run:
     @property
     def job(self) -> Job | None:
         """What the run is to do, or None where there is no run."""
-        text = self._read("job.json")
-        return None if text is None else Job(**json.loads(text))
+        facts = self._facts("job.json")
+        try:
+            return None if facts is None else Job(**facts)
+        except TypeError:
+            return None
 
     @property
     def is_held(self) -> bool:
@@ -92,11 +98,27 @@ class Run:
         return self.checkpoint.exists() and self.state()[0] in ("cancelled", "failed")
 
     def start(self, job: Job) -> None:
-        """Start afresh, or go on where there is a checkpoint of the same job.
+        """Start afresh, or go on where there is a checkpoint of the same job; a run that is at work is left at it.
 
         Args:
             job: What is to be done.
+
+        Raises:
+            InputError: If the run's folder cannot be written.
         """
+        from usct.errors import InputError
+
+        # A process that has told its end and is about to leave is in nobody's way.
+        if self.state()[0] in BUSY:
+            return
+        try:
+            self._start(job)
+        except OSError as error:
+            raise InputError(
+                f"{self.folder}: the run's folder cannot be written ({error.strerror}); save the result elsewhere."
+            ) from error
+
+    def _start(self, job: Job) -> None:
         if job != self.job or not self.checkpoint.exists():
             self.discard()
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -135,8 +157,9 @@ class Run:
 
     def is_alive(self) -> bool:
         """Whether the run's process is there."""
-        if self._process is not None:
-            return self._process.poll() is None
+        if self._process is not None and self._process.poll() is None:
+            return True
+        # Another window may have gone on with it.
         pid = self._pid()
         with contextlib.suppress(psutil.Error):
             # Numbers of processes are used again: another program's must not be taken for the run's.
@@ -148,11 +171,10 @@ class Run:
         """How the run is, and a sentence about it."""
         # In this order: what is written when the process is gone is its last word.
         alive = self.is_alive()
-        text = self._read("state.json")
-        if text is None:
+        facts = self._facts("state.json")
+        if facts is None:
             return "new", ""
-        facts = json.loads(text)
-        phase, message = facts["phase"], facts["message"]
+        phase, message = facts.get("phase", "new"), facts.get("message", "")
         if phase in ("finished", "failed", "cancelled") or alive:
             return phase, message
         if (self.folder / "cancel").exists():
@@ -163,7 +185,7 @@ class Run:
     def updates(self) -> list[Update]:
         """All updates since the run began; only what was not there when this was asked last is read."""
         path, (done, found) = self.folder / "progress.jsonl", self._heard
-        with contextlib.suppress(OSError), path.open("rb") as stream:
+        with contextlib.suppress(OSError, ValueError, TypeError), path.open("rb") as stream:
             if path.stat().st_size < done:
                 done, found = 0, []
             stream.seek(done)
@@ -187,10 +209,17 @@ class Run:
         temporary.replace(self.folder / "state.json")
 
     def _pid(self) -> int:
-        if self._process is not None:
+        if self._process is not None and self._process.poll() is None:
             return self._process.pid
-        text = self._read("state.json")
-        return 0 if text is None else int(json.loads(text)["pid"])
+        return int((self._facts("state.json") or {}).get("pid", 0))
+
+    def _facts(self, name: str) -> dict[str, Any] | None:
+        """What a file of facts holds, or None where it is missing or no such file."""
+        try:
+            facts = json.loads(self._read(name) or "null")
+        except ValueError:
+            return None
+        return facts if isinstance(facts, dict) else None
 
     def _read(self, name: str) -> str | None:
         try:

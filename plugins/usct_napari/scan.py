@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QPushButton, QTextB
 
 from usct.acquisition import Acquisition, TransducerArray
 from usct.calibration.quality import QualityReport, Verdict
+from usct.errors import InputError
 from usct.io.glance import ScanGlance
 from usct.units import MILLIMETRE
 from usct_napari.background import in_background
@@ -79,7 +80,7 @@ class ScanPanel(QWidget):
             self.words.setHtml("<i>Open a scan.</i>")
             return
         self.words.setHtml("<i>Reading…</i>")
-        in_background(lambda: _read(path), lambda found: self._take(path, *found))
+        in_background(lambda: _read(path), lambda found: self._take(path, *found), self._unreadable)
 
     def _take(self, path: Path, scan: Acquisition | ScanGlance, rows: list[tuple[str, str]]) -> None:
         if path != self.box.path:
@@ -96,9 +97,11 @@ class ScanPanel(QWidget):
             return
         self.check.setEnabled(False)
         self.status.setText("Checking every channel…")
-        in_background(lambda: _checked(path, scan), self._judge, self._refused)
+        in_background(lambda: _checked(path, scan), lambda report: self._judge(path, report), self._refused)
 
-    def _judge(self, report: QualityReport) -> None:
+    def _judge(self, path: Path, report: QualityReport) -> None:
+        if path != self.box.path:
+            return
         self.report = report
         self.check.setEnabled(True)
         self.mend.setEnabled(True)
@@ -144,6 +147,10 @@ class ScanPanel(QWidget):
 
         in_background(save, lambda _: open_later(self.viewer, output), self._refused)
 
+    def _unreadable(self, sentence: str) -> None:
+        self.words.setHtml("")
+        self.status.setText(sentence)
+
     def _refused(self, sentence: str) -> None:
         self.check.setEnabled(True)
         self.status.setText(sentence)
@@ -171,7 +178,10 @@ class ScanPanel(QWidget):
         path, self.element = self.box.path, element
         if path is None or self.scan is None:
             return
-        said = draw_element(self.plot, self.scan, element, self.report)
+        try:
+            said = draw_element(self.plot, self.scan, element, self.report)
+        except InputError as error:
+            said = str(error)
         self.plot.refresh()
         if said:
             self.status.setText(said)
@@ -242,7 +252,6 @@ def _checked(path: Path, scan: Acquisition | ScanGlance | None) -> QualityReport
 def _whole(path: Path, scan: Acquisition | ScanGlance | None) -> Acquisition:
     """A scan with all its values, read if need be."""
     from usct import io
-    from usct.errors import InputError
 
     thing = scan if isinstance(scan, Acquisition) else io.load(path)
     if not isinstance(thing, Acquisition):

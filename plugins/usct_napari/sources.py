@@ -43,9 +43,9 @@ class SourceBox(QComboBox):
 
     def choose(self, path: Path) -> None:
         """Choose a file, if it is listed."""
-        index = self.findText(path.name)
-        if index >= 0:
-            self.setCurrentIndex(index)
+        paths = [self.itemData(n) for n in range(self.count())]
+        if path in paths:
+            self.setCurrentIndex(paths.index(path))
 
     def _layers_changed(self, _: object) -> None:
         panel = self.parentWidget()

@@ -36,6 +36,8 @@ def test_napari_opens_scans_and_folders_without_a_question(drive, tmp_path):
     scans = {f"{what} · {name}" for what in ("elements", "traces") for name in ("ring", "matlab")}
     assert found == scans | {"CT [HU] · slices"}
     assert "units {'millimeter'}" in lines
+    # The camera holds all of what was opened first.
+    assert not [line for line in lines if line.startswith("out of view") and line.endswith("ring")]
     # What is damaged costs a sentence in a notification, and nothing of it is opened.
     (said,) = (line for line in lines if line.startswith("said "))
     assert said.startswith("said ['damaged.h5: its checksum does not match"), said
@@ -58,9 +60,13 @@ def test_three_clicks_lead_from_an_empty_window_to_an_image(drive, tmp_path):
     assert "3 clicks" in drive("three_clicks", tmp_path).splitlines()
 
 
+def test_what_is_hostile_costs_a_sentence(drive, tmp_path):
+    drive("hostile", tmp_path)
+
+
 def test_a_click_through_from_scan_to_comparison_with_pictures(drive, tmp_path):
     assert "longest stall" in drive("click_through", tmp_path)
-    for name in ("scan", "reconstruct", "kernels", "maps", "compare"):
+    for name in ("scan", "reconstruct", "kernels", "maps", "spectra", "compare"):
         picture = tmp_path / f"{name}.png"
         values = np.asarray(Image.open(picture).convert("L"), dtype=float)
         # Both halves show something: the image, and the panel beside it.

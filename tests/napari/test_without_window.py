@@ -88,6 +88,33 @@ def test_the_number_of_a_process_that_is_not_a_run_is_left_alone(tmp_path):
     run.cancel()
 
 
+def test_a_run_that_is_at_work_is_not_started_twice(tmp_path, monkeypatch):
+    run, job = Run.of(tmp_path / "result.h5"), Job("scan.h5", str(tmp_path / "result.h5"), "breast")
+    code = "import time; time.sleep(60)"
+    monkeypatch.setattr(running, "WORKER", "a_run_of_this_test")
+    with subprocess.Popen([sys.executable, "-c", code, running.WORKER]) as process:
+        run.folder.mkdir()
+        run.tell("running", "update 3", pid=process.pid)
+        # Another window, and another job for the same result.
+        Run(run.folder).start(job)
+        assert run.state() == ("running", "update 3")
+        assert run.job is None
+        process.kill()
+
+
+def test_a_run_s_folder_that_was_spoilt_or_cannot_be_written_costs_no_more_than_a_sentence(tmp_path):
+    run = Run(tmp_path)
+    for name in ("job.json", "state.json", "progress.jsonl"):
+        for text in ("{", "[1]\n", '{"other": 1}\n', "\0\n"):
+            (tmp_path / name).write_text(text)
+            assert run.job is None
+            assert run.state()[0] in ("new", "failed")
+            assert run.updates() == []
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="the run's folder cannot be written"):
+        Run(tmp_path / "file" / "result.run").start(Job("scan.h5", "result.h5", "breast"))
+
+
 def test_a_bad_scan_ends_a_run_with_a_sentence(tmp_path):
     from usct_napari.worker import main
 

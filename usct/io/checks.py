@@ -251,6 +251,8 @@ def _size_faults(scan: Scan) -> list[str]:
     name, shape = scan.name("values"), scan.values.shape
     if scan.values.ndim != 3:
         return [f"{name} have the shape {shape}; store transmits, receives and samples on three axes."]
+    if 0 in shape:
+        return [f"{name} are empty, of shape {shape}; record the scan again."]
     if scan.is_spectra and not np.iscomplexobj(scan.values):
         return [f"{name} are real; store complex spectra, or time traces with their sample times."]
     if not scan.is_spectra and scan.values.dtype.kind not in "iuf":

@@ -46,6 +46,7 @@ def is_readable(path: Path) -> bool:
     Args:
         path: Any file or folder; missing or unreadable ones are not readable.
     """
+    head = b""
     try:
         if path.is_dir():
             return trace_list.holds_trace_list(path) or _holds_shots(path)
@@ -59,7 +60,8 @@ def is_readable(path: Path) -> bool:
             listed = trace_list.holds_trace_list(path.parent)
             return _is_ours(file) or (listed and any(name in file for name in trace_list.DATA_NAMES))
     except (InputError, zlib.error, *hdf5.READ_ERRORS):
-        return False
+        # Of a native file that is cut short nobody else can say what is wrong with it.
+        return head.startswith(hdf5.SEAL)
 
 
 def _holds_shots(folder: Path) -> bool:
@@ -106,10 +108,21 @@ class StoredTraces:
     ndim = 3
 
     def __init__(self, path: Path, name: str, scale: float = 1.0, offset: float = 0.0) -> None:
-        """Look at the dataset of a name in an HDF5 file; its samples count times `scale` plus `offset`."""
+        """Look at the dataset of a name in an HDF5 file; its samples count times `scale` plus `offset`.
+
+        Raises:
+            InputError: If it is no array of traces, or claims to be far larger than what is stored of it.
+        """
         self._path, self._name, self._line = path, name, (scale, offset)
         with h5py.File(path, "r") as file:
             dataset = file[name]
+            if not (isinstance(dataset, h5py.Dataset) and dataset.ndim == 3 and dataset.dtype.kind in "iuf"):
+                raise InputError(
+                    f"{path}: {name} is no array of real numbers (tx, rx, time); write the file anew."
+                )
+            if 0 in dataset.shape:
+                raise InputError(f"{path}: {name} is empty, {dataset.shape}; record the scan again.")
+            hdf5.refuse_hollow(path, name, dataset.nbytes, dataset.id.get_storage_size())
             self.shape: tuple[int, ...] = dataset.shape
             plain = self._line == (1.0, 0.0)
             self.dtype: np.dtype = dataset.dtype if plain else np.dtype(np.float32)
@@ -160,6 +173,15 @@ class ScanGlance:
     title: str = ""
     water: StoredTraces | None = None
 
+    def __post_init__(self) -> None:
+        """Check that traces, array and mask agree, as far as that can be told without reading the traces."""
+        channels = (len(self.array.transmits), len(self.array.receives))
+        for name, shape in (("traces", self.traces.shape[:2]), ("valid", tuple(self.valid.shape))):
+            if shape != channels:
+                raise ValueError(f"{name} have {shape} channels and the array {channels}")
+        if not (math.isfinite(self.sampling_frequency) and self.sampling_frequency > 0):
+            raise ValueError(f"sampling_frequency must be > 0 Hz, got {self.sampling_frequency:g}")
+
 
 def glance(path: Path) -> ScanGlance | None:
     """Look at a scan of traces in an HDF5 file without reading these, however large.
@@ -184,6 +206,8 @@ def glance(path: Path) -> ScanGlance | None:
             return _waveform_inversion(file, path)
     except OSError:
         return None
+    except InputError:
+        raise
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path}: {str(error).strip(chr(39))}; write the file anew.") from error
 

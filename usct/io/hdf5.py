@@ -19,7 +19,8 @@ READ_ERRORS = (
     MemoryError, NotImplementedError, AttributeError, AssertionError,
 )  # fmt: skip
 USER_BLOCK = 512
-_SEAL = b"usct-sha256 "
+SEAL = b"usct-sha256 "
+"""What a file of the native format begins with."""
 _SHA256 = "sha256"
 _LARGEST_CHUNK = 8 * 2**20
 _ALWAYS_FINE = 256 * 2**20
@@ -114,14 +115,14 @@ def seal(path: Path) -> None:
     """
     total = _file_digest(path)
     with path.open("r+b") as stream:
-        stream.write(_SEAL + total.encode() + b"\n")
+        stream.write(SEAL + total.encode() + b"\n")
 
 
 def _broken_seal(path: Path) -> bool:
     """Whether a sealed file differs from its checksum."""
     with path.open("rb") as stream:
         head = stream.read(USER_BLOCK)
-    return head.startswith(_SEAL) and head[len(_SEAL) :].split(b"\n")[0] != _file_digest(path).encode()
+    return head.startswith(SEAL) and head[len(SEAL) :].split(b"\n")[0] != _file_digest(path).encode()
 
 
 def _file_digest(path: Path) -> str:
@@ -209,13 +210,25 @@ def refuse_claim(path: Path, name: str, n_bytes: int, n_stored: int) -> None:
     Raises:
         InputError: If the claim is not credible or cannot be met.
     """
-    size = f"{path}: {name} claims {n_bytes / 1e9:.3g} GB"
-    if n_bytes > _ALWAYS_FINE and n_bytes > _LARGEST_RATIO * max(n_stored, 1):
-        raise InputError(f"{size} but stores {n_stored / 1e3:.3g} kB; write the file anew from its source.")
+    refuse_hollow(path, name, n_bytes, n_stored)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if n_bytes > memory:
         raise InputError(
-            f"{size} and this machine has {memory / 1e9:.3g} GB; keep fewer transmits or samples."
+            f"{path}: {name} claims {n_bytes / 1e9:.3g} GB and this machine has {memory / 1e9:.3g} GB; "
+            "keep fewer transmits or samples."
+        )
+
+
+def refuse_hollow(path: Path, name: str, n_bytes: int, n_stored: int) -> None:
+    """Refuse an array that says it is far larger than what the file stores of it; arguments as `refuse_claim`.
+
+    Raises:
+        InputError: If the claim is not credible.
+    """
+    if n_bytes > _ALWAYS_FINE and n_bytes > _LARGEST_RATIO * max(n_stored, 1):
+        raise InputError(
+            f"{path}: {name} claims {n_bytes / 1e9:.3g} GB but stores {n_stored / 1e3:.3g} kB; "
+            "write the file anew from its source."
         )
 
 

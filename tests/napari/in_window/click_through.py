@@ -1,18 +1,24 @@
 """Open a scan, reconstruct it, cancel, resume, look at the kernels: everything by the buttons that people press."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from napari.utils.notifications import NotificationSeverity, notification_manager
+from usct_napari.background import waited
 from usct_napari.picturing import Window, picture_comparison, picture_kernels, picture_scan
+from usct_napari.preparing import prepare
 from usct_napari.sourcing import source_of
 
 from tests.napari.in_window.small import spectra_file, traces_file
 from usct import io
 from usct.config import load_config, preset_names
 from usct.io.dicom import read_dicom
+
+LONGEST = 0.5
+"""The window may not answer for this long [s]."""
 
 folder = Path(sys.argv[1])
 complaints = []
@@ -32,10 +38,41 @@ def cells(count: int) -> list[str]:
     return [layers[n].name for _, inside in grid.iter_viewboxes(layers) for n in inside]
 
 
-# Half a second is the longest that the window may not answer. In processor time, since others may hold the machine up;
-# graphics, computed in software here, are part of it.
+def plain_napari() -> None:
+    """Draw, by napari alone, what usct draws: by software each kind of picture takes long the first time."""
+    viewer, steps = window.viewer, []
+    place = {"units": ("mm", "mm"), "visible": False}
+    steps.append(lambda: viewer.add_image(np.eye(9), colormap="gray", **place))
+    steps.append(lambda: viewer.add_image(np.eye(9), colormap="magma", **place))
+    steps.append(lambda: viewer.add_labels(np.eye(9, dtype=int), **place))
+    steps.append(lambda: viewer.add_points(np.eye(2), features={"index": [0, 1]}, **place))
+    steps.append(lambda: viewer.add_shapes([np.eye(2)], shape_type="line", **place))
+    steps += [partial(show, n, part) for n in range(5) for part in ("", "name_overlay", "colorbar")]
+    steps.append(lambda: setattr(viewer.canvas.grid, "enabled", True))
+    for step in steps:
+        with window.watched():
+            step()
+        window.wait(0.1)
+    viewer.canvas.grid.enabled = False
+    viewer.layers.clear()
+    window.wait(0.1)
+
+
+def show(number: int, part: str) -> None:
+    """Make a layer visible, or a part of it."""
+    layer = window.viewer.layers[number]
+    shown = getattr(layer, part, None) if part else layer
+    if shown is not None:
+        shown.visible = True
+
+
+# Half a second is the longest that the window may not answer. In processor time, since others may hold the machine up.
 stalls = {}
+# What napari compiles for a first layer of a kind, as usct has it do in a thread.
+waited(lambda: prepare("image", "labels", "points", "shapes"))
 window.take_stalls()
+plain_napari()
+stalls["napari alone, first drawing"] = window.take_stalls()
 picture_scan(window, traces_file(folder), folder / "scan.png")
 assert window.viewer.layers["elements · pulses"].features["dead"].to_numpy().nonzero()[0].tolist() == [3]
 stalls["scan"] = window.take_stalls()
@@ -117,6 +154,24 @@ assert cells(3) == [
     f"{what} · disc-tailored-kernels" for what in ("image [m/s]", "resolution [mm]", "uncertainty [m/s]")
 ]
 stalls["kernels and maps"] = window.take_stalls()
+# A pattern on both sides: in the image, and in the data that see it.
+panel.show_box.setCurrentText("Pattern in image and data")
+assert cells(2) == ["pattern", "pattern in the data"]
+second = panel.diagnosis.data_kernel.modes[1].real
+shown = window.viewer.layers["pattern in the data"].data
+np.testing.assert_allclose(shown, torch.cat(list(second), dim=1) / second.abs().max(), atol=1e-6)
+# The spectra of other representations are laid over it.
+panel.compare.click()
+assert not panel.compare.isEnabled()
+window.wait(until=lambda: not panel.command.is_running)
+window.wait(0.5)
+assert panel.status.text().startswith("Compared pixel, tailored"), panel.status.text()
+panel.tabs.setCurrentWidget(panel.plots["Spectrum"])
+_, labels = panel.plots["Spectrum"].axes[0].get_legend_handles_labels()
+assert len(labels) >= 4, labels
+assert any("end" in label for label in labels), labels
+window.picture(folder / "spectra.png")
+stalls["representations"] = window.take_stalls()
 panel.show_box.setCurrentText("Pattern")
 assert not window.viewer.canvas.grid.enabled
 assert window.viewer.layers["elements · disc"].visible
@@ -163,6 +218,8 @@ window.wait(0.3)
 curves = panel.profiles.axes[0].get_lines()
 assert len(curves) == 3
 assert np.isclose(np.ptp(curves[0].get_xdata()), 20.0), np.ptp(curves[0].get_xdata())
+fell = panel.history.axes[0].get_lines()[0].get_ydata()
+assert list(fell) == [record.objective for record in reached.history]
 panel.errors.setChecked(False)
 assert cells(3) == images
 panel.beside.setChecked(False)
@@ -172,11 +229,13 @@ assert cells(3) == images
 window.close_panel(panel)
 assert not window.viewer.canvas.grid.enabled
 stalls["comparison"] = window.take_stalls()
-for phase, (clock, work) in stalls.items():
-    sys.stdout.write(f"longest stall, {phase}: {clock:.2f} s, of the processor {work:.2f} s\n")
-# The aim is half a second. How long layers take to be drawn for the first time depends on the machine and its software
-# renderer: up to 1.4 s were seen, so that only a window that truly hangs fails here.
-assert max(work for _, work in stalls.values()) < 5.0
+for phase, (clock, work, own) in stalls.items():
+    times = f"{clock:.2f} s, of the processor {work:.2f} s, without napari's drawing {own:.2f} s"
+    sys.stdout.write(f"longest stall, {phase}: {times}\n")
+drawing = stalls.pop("napari alone, first drawing").work
+assert max(stall.own for stall in stalls.values()) < LONGEST
+# Nor may much be drawn at once, however long drawing takes here.
+assert max(stall.work for stall in stalls.values()) < max(LONGEST, drawing)
 assert window.viewer.layers.extent.units is not None
 window.viewer.close()
 assert not complaints, complaints

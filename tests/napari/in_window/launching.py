@@ -5,6 +5,7 @@ import sys
 import time
 
 import napari
+import numpy as np
 from napari.__main__ import main
 from napari.qt import get_qapp
 from napari.utils.notifications import NotificationSeverity, notification_manager
@@ -33,8 +34,12 @@ def look(**_: object) -> None:
     while time.monotonic() < ends:
         QApplication.processEvents()
     units = {str(unit) for layer in viewer.layers for unit in layer.units[-2:]}
+    middle, size = viewer.scene.camera.center[-2:], np.array(viewer.canvas.size) / viewer.scene.camera.zoom
     for layer in viewer.layers:
         sys.stdout.write(f"layer {layer.name}\n")
+        low, high = layer.extent.world[:, -2:]
+        if layer.visible and ((low < middle - size / 2) | (high > middle + size / 2)).any():
+            sys.stdout.write(f"out of view {layer.name}\n")
     sys.stdout.write(f"units {units}\nsaid {said}\n")
     viewer.close()
 
