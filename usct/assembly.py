@@ -15,7 +15,9 @@ from usct.calibration.line_source import referenced_to_water
 from usct.choosing import choose_parameterization, kernel_of, schedule_of
 from usct.config import RunConfig
 from usct.errors import InputError
-from usct.grid import Grid, resample
+from usct.given_start import BONE_SPEED as BONE_SPEED
+from usct.given_start import bone_share, known_properties, with_fitted_bone
+from usct.grid import Grid
 from usct.inversion.discretization import Discretization
 from usct.inversion.loop import Inversion
 from usct.inversion.state import State
@@ -30,8 +32,6 @@ from usct.starting.travel_time.imaging import travel_time_start
 DEFAULT_FREQUENCIES = tuple(1e3 * f for f in range(200, 651, 50))
 QUIETEST_BAND_DB = -40.0
 LARGEST_IMAGE_CELLS = 2**25
-BONE_SPEED = 1750.0
-"""Faster than any soft tissue [m/s]: what a start model has above it is taken to be bone."""
 
 
 def prepare(acquisition: Acquisition, config: RunConfig) -> tuple[Spectra, float, dict[str, str]]:
@@ -134,6 +134,13 @@ def build_inversion(
     Raises:
         InputError: If image or solver would be too large, or the start lies outside the bounds.
     """
+    acquisition = with_fitted_bone(
+        acquisition,
+        config,
+        observed,
+        water,
+        lambda scan, trial, data: build_inversion(scan, trial, data, water).run(data).history[-1].objective,
+    )
     array, grid, bounds = acquisition.array, config.grid, config.bounds
     check_size(array, float(observed.frequencies.max()), bounds.expected[0], grid.points_per_wavelength)
     start = start_model(acquisition, config, observed, water)
@@ -142,8 +149,8 @@ def build_inversion(
     region = image.disc(radius, tuple(centre.tolist()))
     background = _surrounded(start, tuple(centre.tolist()), radius, water, float(observed.frequencies.min()))
     parameterization = choose_parameterization(config, background, region, observed, array, water)
-    parameterization.hold(1 - (1 - config.start.bone_freedom) * _bone(acquisition, config, start))
-    known = _known(acquisition, config, observed)
+    parameterization.hold(1 - (1 - config.start.bone_freedom) * bone_share(acquisition, config, start))
+    known = known_properties(acquisition, config, observed)
     if known is not None:
         known = _surrounded(known, tuple(centre.tolist()), radius, water, float(observed.frequencies.min()))
     discretization = Discretization(
@@ -156,31 +163,10 @@ def build_inversion(
         config.forward.engine,
         known,
         copy.deepcopy(parameterization),
+        math.inf if grid.coarsest_mm is None else 1e-3 * grid.coarsest_mm,
     )
     kernel = kernel_of(config, image.points()[region], observed, array)
     return Inversion(array, discretization, parameterization, schedule_of(observed, config, kernel), image)
-
-
-def _bone(acquisition: Acquisition, config: RunConfig, start: Medium) -> torch.Tensor:
-    """Share of bone in every cell of the image, by the start model where it is finest; one in what looks like bone."""
-    uses_given = config.start.sound_speed is None and not config.start.travel_times
-    given = acquisition.start if acquisition.start is not None and uses_given else start
-    share = resample((given.sound_speed > BONE_SPEED).double(), given.grid, start.grid).clamp(0, 1)
-    return torch.maximum(share, (start.sound_speed > BONE_SPEED).double())
-
-
-def _known(acquisition: Acquisition, config: RunConfig, observed: Spectra) -> Medium | None:
-    """Density and attenuation of a start model that came with the data, where it is used.
-
-    Its sound speed is taken to hold in the middle of the band, where the image's will.
-    """
-    start = acquisition.start
-    if start is None or config.start.sound_speed is not None or config.start.travel_times:
-        return None
-    if start.density is None and start.attenuation is None:
-        return None
-    ends = float(observed.frequencies.min()), float(observed.frequencies.max())
-    return replace(start, speed_frequency=start.speed_frequency or math.sqrt(ends[0] * ends[1]))
 
 
 def start_model(acquisition: Acquisition, config: RunConfig, observed: Spectra, water: float) -> Medium:
@@ -249,7 +235,7 @@ def _surrounded(
 def fingerprint(config: RunConfig, acquisition: Acquisition, observed: Spectra, water: float) -> str:
     """Hash of everything that a checkpoint depends on; where to compute and with how many threads is not part."""
     digest = hashlib.sha256(config.model_dump_json(exclude={"device", "threads", "description"}).encode())
-    start, known = acquisition.start, _known(acquisition, config, observed)
+    start, known = acquisition.start, known_properties(acquisition, config, observed)
     array = acquisition.array
     for values in (
         observed.values,

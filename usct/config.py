@@ -19,6 +19,7 @@ from usct.overrides import merged, parsed, read
 
 DEFAULT_PRESET = "breast"
 Speed = Annotated[float, Field(gt=300, lt=6000)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Optimizer = Literal["gauss-newton", "conjugate-gradients", "l-bfgs", "adam"]
 
 
@@ -54,12 +55,10 @@ class Start(Section):
     travel_times: bool = Field(
         False, description="Start from an image of the first arrivals picked in the traces."
     )
-    bone_freedom: float = Field(
-        1.0,
-        ge=0,
-        le=1,
-        description="How far bone of the start model may change, as a share of soft tissue: 0 fixed, 1 free.",
+    bone_freedom: Share = Field(
+        1.0, description="How far bone of the start may change, as a share of soft tissue: 0 fixed, 1 free."
     )
+    fit_bone: bool = Field(False, description="Find how much bone the start has: one factor, by the data.")
 
 
 class Water(Section):
@@ -213,6 +212,11 @@ class GridSettings(Section):
     """Discretisation."""
 
     points_per_wavelength: float = Field(5.5, ge=4, le=20, description="Of the solver's grids.")
+    coarsest_mm: float | None = Field(
+        None,
+        gt=0,
+        description="Cells at most so wide, so that low frequencies see thin bone; none: no limit.",
+    )
     pml_cells: int = Field(10, ge=4, le=60, description="Thickness of the absorbing layers.")
     image_spacing_mm: float | None = Field(
         None, gt=0, description="Pixel of the image; none: a sixth wavelength."

@@ -6,6 +6,9 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+PLACES_PER_SIZE = 2
+"""Places where the error is told, along the size of the detail that it is told of."""
+
 
 @dataclass(frozen=True)
 class Outlook:
@@ -18,18 +21,21 @@ class Outlook:
         detail: Width at half height with which a point in the middle comes back [m]; NaN if nothing does.
         detail_near: The same near the rim of the inside [m].
         determined: Numbers that the data determine [1].
-        deviation: Expected error of the sound speed, in detail of the plan's size and coarser [m/s].
+        deviation: Expected error of the sound speed, in detail of the plan's size and coarser; root mean square over
+            the inside [m/s].
         level: Energy of what has crossed the ring over that in water alone [dB].
+        errors: The expected error in each of the plan's places, three digits of it [m/s].
     """
 
     n_elements: int
     frequencies: tuple[float, ...]
     attenuation: bool
-    detail: float
-    detail_near: float
-    determined: float
-    deviation: float
-    level: float
+    detail: float = math.nan
+    detail_near: float = math.nan
+    determined: float = math.nan
+    deviation: float = math.nan
+    level: float = math.nan
+    errors: tuple[float, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """All of it for JSON; what is undefined becomes None."""
@@ -53,6 +59,7 @@ class Plan:
         size: Of the detail, and all that is coarser, whose error is told [m].
         before: Deviation of that detail before any data [m/s].
         places: Where detail is measured: in the middle, and near the rim, (y, x) each [m].
+        where: Places where the error is told, (y, x) each [m].
         area: Of the inside [m^2].
         outlooks: In the order of elements, frequencies and attenuation; all frequencies together come last.
     """
@@ -65,6 +72,7 @@ class Plan:
     size: float
     before: float
     places: tuple[tuple[float, float], ...]
+    where: tuple[tuple[float, float], ...]
     area: float
     outlooks: tuple[Outlook, ...]
 
@@ -76,9 +84,11 @@ class Plan:
             if (o.n_elements, o.attenuation, len(o.frequencies)) == (n_elements, attenuation, 1)
         )
 
-    def together(self, n_elements: int, attenuation: bool) -> Outlook:
-        """The outlook with the data of all frequencies."""
-        return [o for o in self.outlooks if (o.n_elements, o.attenuation) == (n_elements, attenuation)][-1]
+    def together(self, n_elements: int, attenuation: bool) -> Outlook | None:
+        """The outlook with the data of all frequencies; None where a plan was cancelled before."""
+        most = max(len(o.frequencies) for o in self.outlooks)
+        same = [o for o in self.outlooks if (o.n_elements, o.attenuation) == (n_elements, attenuation)]
+        return next((o for o in same if len(o.frequencies) == most), None)
 
     @property
     def elements(self) -> tuple[int, ...]:

@@ -1,49 +1,44 @@
 """The verb plan: what arrays would see inside a medium, by the linearised waves alone; nothing is inverted."""
 
-import copy
 import dataclasses
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
-from scipy import ndimage
 
-from usct.acquisition import Spectra, TransducerArray
-from usct.assembly import BONE_SPEED
-from usct.diagnostics.belief import Belief, random_signs, solved
-from usct.diagnostics.kernels import TangentKernels
-from usct.diagnostics.resolution import deepest, impulse, width
-from usct.diagnostics.uncertainty import deviation_map, error_draws, looking, prior_draws
+from usct.acquisition import TransducerArray
+from usct.diagnostics.forecast import Basis, Forecast, Lens, RandomField, information
+from usct.enclosed import Inside
 from usct.errors import InputError
-from usct.forward.parallel import single_threaded_blas
+from usct.forward.base import ForwardModel
+from usct.forward.thinning import chessboard
 from usct.grid import Grid
 from usct.inversion.discretization import Discretization
-from usct.inversion.objective import Objective, Point
-from usct.inversion.tailoring import ImageDerivative, band_spectra
 from usct.medium import Medium
-from usct.misfit.spectra import LeastSquares
-from usct.parameterization.spectrum import RadialSpectrum, Tailoring
-from usct.parameterization.tailored import TailoredGrid
-from usct.plan import Outlook, Plan
-from usct.preflight import OBJECT_CONTRAST, check_simulation, check_size, water_of
-from usct.units import MILLIMETRE
+from usct.plan import PLACES_PER_SIZE, Outlook, Plan
+from usct.preflight import check_simulation, check_size
+from usct.units import KILOHERTZ, MILLIMETRE
 
-N_DRAWS, N_PROBES = 3, 2
-"""Random errors for the deviation and random vectors for the trace: right to about 5 %."""
+POINTS_PER_WAVELENGTH, BAND = 6.0, 1.1
+"""Of the solver's grids, and detail that is looked at, as a multiple of what waves see far from the elements.
 
-REST, MOST_PRODUCTS = 0.05, 100
-"""Share of an estimate that the last product may change, and products with K^T K at most."""
+Every second cell, as on a chessboard, holds just that.
+"""
 
-NEAR = 12 * MILLIMETRE
-"""Depth below the rim of the inside at which detail near the rim is measured [m]."""
+COARSEST = 2 * MILLIMETRE
+"""Cells of the solver's grids at most: skulls are a few millimetres thick [m]."""
 
 ACROSS = 2 * math.pi / 3
 """Least angle between transmit and receive, seen from the middle, of what has crossed the ring [rad]."""
 
-N_SAMPLES = 64
-"""Of the prior's spectrum."""
+COPIES = 8
+"""Matrices of the finest detail that are in memory at a time, about."""
+
+OnProgress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
@@ -59,8 +54,6 @@ class Wishes:
         correlation: Distance over which its covariance falls to 1 / e [m].
         size: Of the detail whose error is told [m].
         mute_angle: Receivers closer to the transmitter are left out [rad].
-        points_per_wavelength: Of the solver's grids [1].
-        seed: Of everything random.
     """
 
     elements: tuple[int, ...] = (64, 128)
@@ -71,8 +64,6 @@ class Wishes:
     correlation: float = 5 * MILLIMETRE
     size: float = 8 * MILLIMETRE
     mute_angle: float = math.pi / 6
-    points_per_wavelength: float = 5.5
-    seed: int = 0
 
     def __post_init__(self) -> None:
         """Refuse wishes that nothing can fulfil."""
@@ -89,7 +80,8 @@ def plan(
     medium: Medium,
     wishes: Wishes,
     name: str = "",
-    on_progress: Callable[[float, str], None] | None = None,
+    on_progress: OnProgress | None = None,
+    on_outlook: Callable[[Plan], None] | None = None,
 ) -> Plan:
     """Tell what rings of elements would see inside a medium.
 
@@ -103,6 +95,7 @@ def plan(
         wishes: What to look at.
         name: Of the medium.
         on_progress: Called with the share done and a sentence.
+        on_outlook: Called with the plan as far as it has come, whenever an outlook is added.
 
     Raises:
         InputError: If elements lie inside the object, a frequency needs more memory than there is, or nothing differs
@@ -110,202 +103,198 @@ def plan(
     """
     frequencies = tuple(sorted(set(wishes.frequencies)))
     check_simulation(medium, TransducerArray.ring(max(wishes.elements), wishes.radius), frequencies)
-    image, inside = _inside(medium, max(frequencies))
-    middle = deepest(image, inside)
-    places = (middle, _near_rim(image, inside, middle))
-    lossless = dataclasses.replace(medium, attenuation=None)
-    media = [(False, lossless)] + ([(True, medium)] if medium.attenuation is not None else [])
-    outlooks, before, done = [], 0.0, 0
-    n_cases = len(wishes.elements) * len(media)
-    for n_elements in wishes.elements:
-        array = TransducerArray.ring(n_elements, wishes.radius)
-        for absorbs, one in media:
-            if on_progress is not None:
-                words = "with" if absorbs else "without"
-                on_progress(done / n_cases, f"Looking at {n_elements} elements, {words} attenuation")
-            with single_threaded_blas():
-                case = _Case(one, array, image, inside, wishes)
-                points = [case.point(frequency) for frequency in frequencies]
-                groups = [[n] for n in range(len(points))]
-                groups += [list(range(len(points)))] if len(points) > 1 else []
-                for group in groups:
-                    outlook, before = case.outlook([points[n] for n in group], places)
-                    outlooks.append(outlook)
-            done += 1
-    area = float(inside.sum()) * image.spacing**2
-    w = wishes
-    return Plan(
-        name, w.radius, w.snr_db, w.contrast, w.correlation, w.size, before, places, area, tuple(outlooks)
-    )
+    tables = _Tables(Inside.of(medium), wishes)
+    tables.check(max(frequencies))
+    media = [dataclasses.replace(medium, attenuation=None)] + [medium] * (medium.attenuation is not None)
+    made = tables.empty_plan(name)
+    groups = [(f,) for f in frequencies] + [frequencies] * (len(frequencies) > 1)
+    cases = [(n, one, group) for n in wishes.elements for one in media for group in groups]
+    costs = [tables.cost(n, group) for n, _, group in cases]
+    seen: dict[float, _Sight] = {}
+    for number, (n_elements, one, group) in enumerate(cases):
+        if on_progress is not None:
+            on_progress(sum(costs[:number]) / sum(costs), _sentence(n_elements, group, one))
+        if len(group) == 1:
+            array = TransducerArray.ring(n_elements, wishes.radius)
+            seen[group[0]] = _sight(one, array, group[0], tables)
+        case = Outlook(n_elements, group, one.attenuation is not None)
+        outlook = _outlook([seen[f] for f in group], tables, case)
+        before = tables.inside.speed * seen[group[-1]].points.basis.before
+        made = dataclasses.replace(made, before=before, outlooks=(*made.outlooks, outlook))
+        if on_outlook is not None:
+            on_outlook(made)
+    return made
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """The waves of one frequency, and how strong they are behind the medium."""
+class _Points:
+    """Cells of a frequency's grid that stand for the field: which, what each weighs, and what is held of them."""
 
-    objective: Objective
-    point: Point
+    rows: torch.Tensor
+    weights: torch.Tensor
+    basis: Basis
+
+
+@dataclass(frozen=True)
+class _Sight:
+    """What one frequency tells of the field, and how strong its waves are behind the medium."""
+
+    points: _Points
+    information: np.ndarray
     level: float
 
 
-@dataclass(frozen=True)
-class _Case:
-    """One medium in one ring."""
+class _Tables:
+    """What all rings and media have in common, computed once."""
 
-    medium: Medium
-    array: TransducerArray
-    image: Grid
-    inside: torch.Tensor
-    wishes: Wishes
+    def __init__(self, inside: Inside, wishes: Wishes) -> None:
+        self.inside = inside
+        self.wishes = wishes
+        self.field = RandomField(wishes.contrast / inside.speed, wishes.correlation)
+        self.lens = Lens(math.pi / wishes.size)
+        self._points: dict[tuple[float, Grid], _Points] = {}
+        self._water: dict[tuple[int, float], float] = {}
+        self._told: dict[tuple[int, int], np.ndarray] = {}
 
-    def point(self, frequency: float) -> _Seen:
-        """Solve for the waves at one frequency; noise has a variance of one on the scale of the objective."""
-        speeds = (float(self.medium.sound_speed.min()), float(self.medium.sound_speed.max()))
-        check_size(self.array, frequency, speeds[0], self.wishes.points_per_wavelength)
-        water = water_of(self.medium)
-        kept = (self.array.opening_angles() >= self.wishes.mute_angle).double()
-        parameterization = TailoredGrid(
-            Medium(self.image, self.medium.resampled(self.image).sound_speed),
-            self.inside,
-            (0.5 * speeds[0], 2 * speeds[1]),
-            self._prior(),
-        )
-        ends = min(self.wishes.frequencies), max(self.wishes.frequencies)
-        known = dataclasses.replace(self.medium, speed_frequency=math.sqrt(ends[0] * ends[1]))
-        waves = Discretization(
-            self.wishes.points_per_wavelength,
-            speeds,
-            water,
-            known=known,
-            start=copy.deepcopy(parameterization),
-        )
-        model = waves.model(self.array, speeds, frequency, 0.0)
-        anything = torch.ones(1, *kept.shape, dtype=torch.complex128)
-        data = Spectra(anything, torch.tensor([frequency]), kept[None])
-        objective = Objective([model], data, LeastSquares("transmit"), parameterization)
-        seen = objective.at(parameterization.vector())
-        predicted = seen.linearizations[0].data.cpu()
-        unaided = dataclasses.replace(waves, known=None, start=None).model(self.array, speeds, frequency, 0.0)
-        nothing = torch.zeros(unaided.grid.shape, dtype=torch.bool)
-        plain = unaided.linearize(Medium.homogeneous(unaided.grid, water), frequency, nothing).data.cpu()
-        across = self.array.opening_angles() >= ACROSS
-        energies = [float(values[across].abs().square().mean()) for values in (predicted, plain)]
-        noise = energies[1] * 10 ** (-0.1 * self.wishes.snr_db)
-        residual = LeastSquares("transmit").residual(predicted, predicted, kept)
-        # A complex datum's noise is shared by its two parts.
-        residual = dataclasses.replace(residual, weights=kept * (2.0 / noise))
-        point = objective.describe((residual,), seen.linearizations)
-        return _Seen(objective, point, 10 * math.log10(energies[0] / energies[1]))
+    def empty_plan(self, name: str) -> Plan:
+        """A plan without outlooks."""
+        w, inside = self.wishes, self.inside
+        head = (name, w.radius, w.snr_db, w.contrast, w.correlation, w.size)
+        where = tuple((float(y), float(x)) for y, x in self.where)
+        return Plan(*head, math.nan, inside.places, where, inside.area, ())
 
-    def outlook(self, seen: Sequence[_Seen], places: Sequence[tuple[float, float]]) -> tuple[Outlook, float]:
-        """What the data of some frequencies tell, and the deviation before any data."""
-        point = self._tailored(seen)
-        kernels = TangentKernels(point, self.image, region=self.inside)
-        belief = Belief(1.0 / len(seen))  # the objective averages over frequencies
-        drawn = [draw(kernels, belief, N_DRAWS, self.wishes.seed) for draw in (error_draws, prior_draws)]
-        generator = torch.Generator().manual_seed(self.wishes.seed)
-        signs = torch.stack([random_signs(kernels.n_data, generator) for _ in range(N_PROBES)])
-        points = kernels.wave_all(torch.stack([impulse(kernels, place) for place in places]))
-        right = torch.cat([kernels.adjoint_all(torch.cat([points, signs])), drawn[0]])
-        found, _ = solved(kernels, right, belief, REST, MOST_PRODUCTS, look=looking(kernels))
-        spreads, answers, errors = found.split([len(points), N_PROBES, N_DRAWS])
-        details = [
-            width(kernels.image_of(one), self.image, place)
-            for one, place in zip(spreads, places, strict=True)
-        ]
-        determined = float((signs * kernels.apply_all(answers)).sum()) / N_PROBES
-        cutoff = math.pi / self.wishes.size
-        maps = [deviation_map(kernels, one, cutoff) for one in (errors, drawn[1])]
-        deviation, before = (float(m[self.inside].square().mean().sqrt()) for m in maps)
-        frequencies = tuple(f for one in seen for f in one.objective.observed.frequencies.tolist())
-        level = sum(one.level for one in seen) / len(seen)
-        return Outlook(
-            len(self.array.positions),
-            frequencies,
-            self.medium.attenuation is not None,
-            details[0],
-            details[1],
-            determined,
-            deviation,
-            level,
-        ), before
+    def size(self, frequency: float) -> float:
+        """Number of points that a frequency needs, about."""
+        water = self.inside.water
+        spacing = water / (frequency * _points_per_wavelength(frequency, water))
+        return 0.6 * self.inside.area / spacing**2
 
-    def _tailored(self, seen: Sequence[_Seen]) -> Point:
-        """The point of all these frequencies, its kernel the prior, and its steps shaped by what the waves see."""
-        parts = [one.point for one in seen]
-        first = seen[0].objective
-        frequencies = torch.cat([one.objective.observed.frequencies for one in seen])
-        nothing = torch.zeros(len(seen), 0, 0, dtype=torch.float64)
-        objective = Objective(
-            [one.objective.models[0] for one in seen],
-            Spectra(nothing.to(torch.complex128), frequencies, nothing),
-            LeastSquares("transmit"),
-            first.parameterization,
-        )
-        residuals = tuple(part.residuals[0] for part in parts)
-        linearizations = tuple(part.linearizations[0] for part in parts)
-        point = objective.describe(residuals, linearizations)
-        highest = min(
-            4.4 * math.pi * float(frequencies.max()) / water_of(self.medium), math.pi / self.image.spacing
-        )
-        derivative = ImageDerivative(point, self.image, self.inside.double())
-        bands = band_spectra(derivative, self.inside, highest, self.wishes.seed)
-        ends = torch.tensor([highest], dtype=torch.float64)
-        gain = RadialSpectrum(
-            torch.cat([bands.centres, ends]),
-            torch.cat([bands.gain / bands.cover, torch.zeros(1, dtype=torch.float64)]),
-        )
-        first.parameterization.retailor(Tailoring(gain, self._prior(), 1.0 / len(seen)))
-        return point.again()
+    def cost(self, n_elements: int, frequencies: Sequence[float]) -> float:
+        """Operations of an outlook, about."""
+        n = self.size(frequencies[-1])
+        if len(frequencies) == 1:
+            return 3 * n**3 + n_elements**2 * n**2
+        return 3 * n**3 + sum(2 * self.size(f) * n**2 for f in frequencies[:-1])
 
-    def _prior(self) -> RadialSpectrum:
-        """Variance of the Fourier coefficients of relative slowness for an exponential covariance.
+    def check(self, highest: float) -> None:
+        """Refuse a frequency whose matrices do not fit in memory.
 
-        References:
-            Tarantola, Inverse Problem Theory (SIAM 2005), example 5.6; its transform in the plane.
+        Raises:
+            InputError: If so.
         """
-        wishes, spacing = self.wishes, self.image.spacing
-        wavenumbers = torch.linspace(0, math.pi / spacing, N_SAMPLES, dtype=torch.float64)
-        relative = wishes.contrast / float(
-            self.medium.resampled(self.image).sound_speed[self.inside].median()
-        )
-        shape = 2 * math.pi * wishes.correlation**2 / (1 + (wishes.correlation * wavenumbers).square()) ** 1.5
-        return RadialSpectrum(wavenumbers, shape * relative**2 / spacing**2)
+        n = self.size(highest)
+        need, memory = COPIES * 8 * n**2, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if need > memory:
+            raise InputError(
+                f"{highest / KILOHERTZ:g} kHz show so much detail inside ({n:.0f} numbers) that a plan needs "
+                f"{need / 1e9:.0f} GB of the machine's {memory / 1e9:.0f} GB; choose lower frequencies"
+            )
+
+    def points(self, grid: Grid, frequency: float) -> _Points:
+        """Of a frequency's grid."""
+        key = frequency, grid
+        if key not in self._points:
+            cells = self.inside.on(grid)
+            weights = chessboard(cells.reshape(-1).nonzero()[:, 0].numpy(), grid.shape)
+            rows = torch.from_numpy(weights.nonzero()[0])
+            highest = BAND * 4 * math.pi * frequency / self.inside.water
+            where = grid.points()[cells][rows].numpy()
+            areas = weights[weights > 0] * grid.spacing**2
+            basis = Basis(self.field, highest, where, areas, grid.spacing, self.lens, self.where)
+            self._points[key] = _Points(rows, torch.from_numpy(weights)[rows], basis)
+        return self._points[key]
+
+    def through_water(self, model: ForwardModel, frequency: float) -> float:
+        """Energy of what crosses a ring in water alone."""
+        key = model.array.n_elements, frequency
+        if key not in self._water:
+            nothing = torch.zeros(model.grid.shape, dtype=torch.bool)
+            water = Medium.homogeneous(model.grid, self.inside.water)
+            self._water[key] = _crossing(model.linearize(water, frequency, nothing).data, model.array)
+        return self._water[key]
+
+    def told(self, some: _Points, by: _Points) -> np.ndarray:
+        """Values in some points from those in others."""
+        key = id(some), id(by)
+        if key not in self._told:
+            self._told[key] = some.basis.told_by(by.basis)
+        return self._told[key]
+
+    @cached_property
+    def where(self) -> np.ndarray:
+        """Places where the error is told, shape (place, 2) [m]."""
+        grid, step = self.inside.grid, self.wishes.size / PLACES_PER_SIZE
+        coarse = Grid.covering(0.5 * min(n * grid.spacing for n in grid.shape), step)
+        found: np.ndarray = coarse.points()[self.inside.on(coarse)].numpy()
+        return found
 
 
-def _inside(medium: Medium, highest: float) -> tuple[Grid, torch.Tensor]:
-    """Grid of the images, six points for the shortest wave, and what bone encloses on it, or the object.
+def _sight(medium: Medium, array: TransducerArray, frequency: float, tables: _Tables) -> _Sight:
+    """Solve for the waves at one frequency, and gather what they tell."""
+    wishes, water = tables.wishes, tables.inside.water
+    speeds = (float(medium.sound_speed.min()), float(medium.sound_speed.max()))
+    fine = _points_per_wavelength(frequency, speeds[0])
+    check_size(array, frequency, speeds[0], fine)
 
-    Raises:
-        InputError: If nothing differs from the water.
-    """
-    water = water_of(medium)
-    # Soft tissue alone is looked at: bone's waves are longer.
-    image = Grid.covering(
-        0.5 * min(n * medium.grid.spacing for n in medium.grid.shape), water / (6 * highest)
+    def start(grid: Grid) -> Medium:
+        return Medium(grid, medium.resampled(grid).sound_speed)
+
+    known = dataclasses.replace(
+        medium, speed_frequency=math.sqrt(min(wishes.frequencies) * max(wishes.frequencies))
     )
-    speed = medium.resampled(image).sound_speed
-    bone = (speed > BONE_SPEED).numpy()
-    inside = _largest(ndimage.binary_fill_holes(bone) & ~bone)
-    if inside.sum() <= bone.sum() / 2:
-        inside = _largest(np.asarray(ndimage.binary_fill_holes((speed - water).abs() > OBJECT_CONTRAST)))
-    if not inside.any():
-        raise InputError(
-            "nothing in the medium differs from its water; give a head, a breast or another object"
-        )
-    return image, torch.from_numpy(inside)
+    plain = Discretization(fine, speeds, water)
+    model = dataclasses.replace(plain, known=known, start=start).model(array, speeds, frequency, 0.0)
+    inside, points = tables.inside.on(model.grid), tables.points(model.grid, frequency)
+    waves = model.linearize(start(model.grid), frequency, inside)
+    through = tables.through_water(plain.model(array, speeds, frequency, 0.0), frequency)
+    level = _crossing(waves.data, array) / through
+    factors = _derivative(model, start(model.grid), frequency)[inside][points.rows] * points.weights
+    counts = array.opening_angles() >= wishes.mute_angle
+    noise = through * 10 ** (-0.1 * wishes.snr_db)
+    told = information(waves, points.rows, factors, counts, noise)
+    return _Sight(points, told, 10 * math.log10(level))
 
 
-def _largest(mask: np.ndarray) -> np.ndarray:
-    parts, count = ndimage.label(mask)
-    found: np.ndarray = parts == 1 + np.argmax(np.bincount(parts.ravel())[1:]) if count else mask
-    return found
+def _outlook(sights: Sequence[_Sight], tables: _Tables, case: Outlook) -> Outlook:
+    """A case with its numbers, from the data of some frequencies."""
+    finest = sights[-1].points
+    total = sights[-1].information.copy()
+    for one in sights[:-1]:
+        told = tables.told(one.points, finest)
+        total += told.T @ one.information @ told
+    forecast, inside = Forecast.of(finest.basis, total), tables.inside
+    errors = inside.speed * forecast.deviations
+    middle, near = (forecast.detail(place) for place in inside.places)
+    return dataclasses.replace(
+        case,
+        detail=middle,
+        detail_near=near,
+        determined=forecast.determined,
+        deviation=math.sqrt(float(np.square(errors).mean())),
+        level=sum(one.level for one in sights) / len(sights),
+        errors=tuple(float(f"{error:.3g}") for error in errors),
+    )
 
 
-def _near_rim(grid: Grid, inside: torch.Tensor, middle: tuple[float, float]) -> tuple[float, float]:
-    """The place beside the middle that lies `NEAR` below the rim, or as near that as there is [m]."""
-    depth = ndimage.distance_transform_edt(inside.numpy()) * grid.spacing
-    row = round(float(grid.fractional_index(torch.tensor([middle], dtype=torch.float64))[0, 0]))
-    columns = np.flatnonzero(inside[row].numpy())
-    column = int(columns[::-1][np.abs(depth[row, columns] - NEAR)[::-1].argmin()])
-    return float(grid.axis(0)[row]), float(grid.axis(1)[column])
+def _points_per_wavelength(frequency: float, speed: float) -> float:
+    """Of the solver's grid."""
+    return max(POINTS_PER_WAVELENGTH, speed / (frequency * COARSEST))
+
+
+def _derivative(model: ForwardModel, medium: Medium, frequency: float) -> torch.Tensor:
+    """Change of a cell's squared slowness for a relative change of its slowness, shape of the model's grid."""
+    change = torch.zeros(medium.grid.shape, dtype=torch.float64, requires_grad=True)
+    squared = model.squared_slowness(Medium(medium.grid, medium.sound_speed * torch.exp(-change)), frequency)
+    parts = [squared.real, squared.imag] if squared.is_complex() else [squared]
+    found = [torch.autograd.grad(part.sum(), change, retain_graph=True)[0] for part in parts]
+    return torch.complex(found[0], found[1] if len(found) > 1 else torch.zeros_like(found[0]))
+
+
+def _crossing(data: torch.Tensor, array: TransducerArray) -> float:
+    """Mean energy of what has crossed the ring."""
+    return float(data[array.opening_angles() >= ACROSS].abs().square().mean())
+
+
+def _sentence(n_elements: int, frequencies: Sequence[float], medium: Medium) -> str:
+    which = "all frequencies" if len(frequencies) > 1 else f"{frequencies[0] / KILOHERTZ:g} kHz"
+    return f"{n_elements} elements, {which}, with{'out' if medium.attenuation is None else ''} attenuation"

@@ -1,19 +1,22 @@
-"""Heads through their skulls: `python -m tests.bench.heads [--seeds 1 2 3] [--skulls true wrong water] ...`.
+"""Heads through their skulls: `python -m tests.bench.heads --out heads/ [--seeds 1 2] [--skulls true wrong water] ...`.
 
-Heads of the stochastic generator with a haemorrhage are scanned by the time-domain engine, with density and
-attenuation, an unknown pulse and noise of 30 dB. The inversion starts from the skull as it is, from one whose speed,
-density and attenuation are 8.5 % wrong, or from water; the brain starts as water everywhere. Prints errors of brain and
-skull, the haemorrhage's contrast against the brain around it and that of its mirrored place, and the area under the
-curve (AUC) of telling the two by their contrasts.
+Heads of the stochastic generator with a haemorrhage of 8 to 30 mm are scanned by the time-domain engine, with density
+and attenuation, an unknown pulse and noise of 30 dB, and so are the same heads without it. The inversion starts from
+the skull as it is, from one whose speed, density and attenuation are 7 to 10 % too high or too low, or from water; the
+brain starts as water everywhere, of which only density and attenuation of white matter are told. Prints errors of brain
+and skull, the haemorrhage's contrast against the brain around it and that of its mirrored place, and the area under the
+curve (AUC) of telling heads with it from heads without by the difference of the two. What is in `--out` is not computed
+again, so that a run can be broken off and gone on with.
 """
 
 import argparse
 import dataclasses
+import json
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,15 +31,17 @@ from usct.acquisition import Acquisition, TransducerArray
 from usct.config import load_config
 from usct.evaluation.intervals import bootstrap
 from usct.evaluation.roc import clustered_auc
-from usct.grid import resample
+from usct.grid import low_pass, resample
 from usct.medium import Medium
 from usct.phantom import Phantom
 from usct.phantom.tissue import load_tissues
 from usct.simulating import TraceSettings, simulate_traces
 
 RADIUS = 0.11
-WRONG = 0.085
-"""Relative error of the wrong skull's speed; its density and attenuation are wrong by as much."""
+WRONG = 0.07, 0.10
+"""Least and greatest relative error of a wrong skull's speed; its density and attenuation are wrong by as much."""
+DIAMETERS = 8e-3, 30e-3
+"""Of the haemorrhages that are looked at, as circles of equal area [m]."""
 
 NEAR = 0.03
 """Brain within this distance of a haemorrhage's middle is what it is compared with [m]."""
@@ -48,15 +53,19 @@ RIM = 3e-3
 class Row:
     """What one reconstruction came to; speeds in m/s.
 
-    `uniform` is the error of the best uniform brain: only below it does an image tell anything but a mean.
+    `uniform` is the error of the best uniform brain: only below it does an image tell anything but a mean. `resolvable`
+    is that of the true brain without the detail that waves of the highest frequency cannot resolve. `contrast` is that
+    of the haemorrhage's place, also in a head that has none; `mirrored` that of the same place of the other half.
     """
 
     seed: int
+    bleeds: bool
     skull: str
-    freedom: float
+    wrong: float
     brain_start: float
     brain: float
     uniform: float
+    resolvable: float
     bone_start: float
     bone: float
     contrast: float
@@ -66,35 +75,40 @@ class Row:
 
     def __str__(self) -> str:
         return (
-            f"{self.seed:4d} {self.skull:6s} {self.freedom:5.2f}  {self.brain_start:6.1f} {self.brain:6.1f} "
-            f"{self.brain / self.brain_start:6.2f} {self.uniform:6.1f}  {self.bone_start:6.0f} {self.bone:6.0f}  "
+            f"{self.seed:4d} {'yes' if self.bleeds else 'no':>5s} {self.skull:6s} {100 * self.wrong:5.1f}  "
+            f"{self.brain_start:6.1f} {self.brain:6.1f} {self.brain / self.brain_start:6.2f} {self.uniform:6.1f} "
+            f"{self.resolvable:5.1f}  {self.bone_start:6.0f} {self.bone:6.0f}  "
             f"{self.contrast:6.1f} {self.true_contrast:6.1f} {self.mirrored:6.1f}  {self.seconds:5.0f}"
         )
 
 
 HEADING = (
-    "seed skull  free   brain start/end/ratio/uniform     bone start/end   contrast/true/mirrored  seconds"
+    "seed bleed skull  off %   brain start/end/ratio/uniform/resolvable     bone start/end   contrast/true/mirrored  "
+    "processor s"
 )
 
 
 def scan_of(head: Phantom, n_elements: int, band: tuple[float, float], store: Path, seed: int) -> Acquisition:
-    """What a ring records of a head, by the time-domain engine at 30 dB."""
+    """What a ring records of a head, by the time-domain engine at 30 dB; what `store` holds already is kept."""
     array = TransducerArray.ring(n_elements, RADIUS)
     settings = TraceSettings(band, 30.0, seed)
-    return simulate_traces(head, array, settings, store)
+    return simulate_traces(head, array, settings, store, resume=store.exists())
 
 
-def start_of(head: Phantom, skull: str, sign: int) -> Medium | None:
-    """The head with water for its brain, and a skull that is true or wrong; None for water alone.
+def wrong_of(seed: int) -> float:
+    """Relative error of a wrong skull: odd seeds' are too fast, even ones' too slow."""
+    size = float(np.random.default_rng([seed, 9]).uniform(*WRONG))
+    return size if seed % 2 else -size
+
+
+def start_of(head: Phantom, wrong: float) -> Medium:
+    """The head with water for its brain, and a skull that is off by a share.
 
     Nothing of the brain is known: its density and attenuation are one number each, those of white matter.
     """
-    if skull == "water":
-        return None
     medium, brain, bone = head.medium, parts(head)[0], parts(head)[1]
     white = load_tissues("itrusst").tissues["white"]
-    water = float(medium.sound_speed[0, 0])
-    factor = 1.0 + sign * WRONG * (skull == "wrong")
+    water, factor = float(medium.sound_speed[0, 0]), 1.0 + wrong
     assert medium.density is not None and medium.attenuation is not None
     speed = torch.where(bone, medium.sound_speed * factor, medium.sound_speed)
     return dataclasses.replace(
@@ -119,14 +133,18 @@ def parts(head: Phantom) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     )
 
 
-def reconstruct(head: Phantom, scan: Acquisition, skull: str, freedom: float, settings: Sequence[str]) -> Row:
-    """Reconstruct a head and score it."""
-    began, seed = time.perf_counter(), int(head.provenance["seed"])
-    start = start_of(head, skull, 1 if seed % 2 else -1)
-    config = load_config("transcranial", None, [f"start.bone_freedom={freedom}", *settings])
+def reconstruct(
+    head: Phantom, place: torch.Tensor, scan: Acquisition, skull: str, settings: Sequence[str]
+) -> Row:
+    """Reconstruct a head and score it, its contrast at a place, boolean of the head's grid."""
+    began, seed = time.process_time(), int(head.provenance["seed"])
+    wrong = wrong_of(seed) if skull == "wrong" else 0.0
+    start = None if skull == "water" else start_of(head, wrong)
+    config = load_config("transcranial", None, settings)
     result = api.reconstruct(dataclasses.replace(scan, truth=None, start=start), config)
     truth, grid = head.medium.sound_speed, head.medium.grid
-    images = [resample(medium.sound_speed, medium.grid, grid) for medium in (result.start, result.medium)]
+    given = result.start if start is None else start.resampled(result.medium.grid)
+    images = [resample(medium.sound_speed, medium.grid, grid) for medium in (given, result.medium)]
     brain, bone, lesion = parts(head)
     inner = torch.from_numpy(distance_transform_edt(brain.numpy()) * grid.spacing > RIM)
 
@@ -138,61 +156,108 @@ def reconstruct(head: Phantom, scan: Acquisition, skull: str, freedom: float, se
         near = brain & ~place & (torch.linalg.vector_norm(offset, dim=-1) < NEAR)
         return float(image[place].mean() - image[near].mean())
 
-    # The same place of the other half holds no haemorrhage: what an observer would be misled by.
-    mirrored = lesion.flip(1) & brain & ~lesion
-
+    mirrored = place.flip(1) & brain & ~place
+    shortest = truth[brain].mean() / max(record.frequency for record in result.history)
+    only_brain = torch.where(brain, truth, truth[brain].mean())
+    resolved = low_pass(only_brain, grid.spacing, float(config.schedule.cutoff * 4 * torch.pi / shortest))
     return Row(
-        seed, skull, freedom,
+        seed, bool(lesion.any()), skull, wrong,
         error(images[0], inner), error(images[1], inner), float(truth[inner].std()),
+        error(resolved, inner),
         error(images[0], bone), error(images[1], bone),
-        contrast(images[1], lesion), contrast(truth, lesion), contrast(images[1], mirrored),
-        time.perf_counter() - began,
+        contrast(images[1], place), contrast(truth, place), contrast(images[1], mirrored),
+        time.process_time() - began,
     )  # fmt: skip
+
+
+def subjects(seeds: Sequence[int]) -> Iterator[tuple[Phantom, torch.Tensor]]:
+    """Heads with a haemorrhage and the same without, each with the haemorrhage's place; those of other sizes not."""
+    for seed in seeds:
+        with_it = phantom.make("head_haemorrhage", seed=seed, spacing=0.5e-3)
+        place = parts(with_it)[2]
+        diameter = 2 * with_it.medium.grid.spacing * float(place.sum() / torch.pi) ** 0.5
+        if DIAMETERS[0] <= diameter <= DIAMETERS[1]:
+            say(f"head {seed}: a haemorrhage of {1e3 * diameter:.0f} mm")
+            yield with_it, place
+            yield phantom.make("head", seed=seed, spacing=0.5e-3), place
+        else:
+            say(f"head {seed}: left out, its haemorrhage has {1e3 * diameter:.0f} mm")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the experiment."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(1, 9)))
+    parser.add_argument("--out", type=Path, help="Folder of scans and rows, kept from run to run.")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[9, 10, 11, 12, 14, 15, 16, 19])
     parser.add_argument("--skulls", nargs="+", default=["true", "wrong", "water"])
-    parser.add_argument("--freedom", type=float, nargs="+", default=[0.3])
     parser.add_argument("--elements", type=int, default=128)
     parser.add_argument("--band-khz", type=float, nargs=2, default=[50.0, 150.0])
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--only-bleeding", action="store_true", help="Leave out heads without a haemorrhage.")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    rows: list[Row] = []
-    say(HEADING)
-    for seed in options.seeds:
-        head = phantom.make("head_haemorrhage", seed=seed, spacing=0.5e-3)
-        band = (1e3 * options.band_khz[0], 1e3 * options.band_khz[1])
-        with tempfile.TemporaryDirectory() as folder:
-            scan = scan_of(head, options.elements, band, Path(folder) / "rows", seed)
+    band = (1e3 * options.band_khz[0], 1e3 * options.band_khz[1])
+    setting = f"{options.elements} elements, {band[0]:g} to {band[1]:g} Hz"
+    with tempfile.TemporaryDirectory() as folder:
+        out = options.out or Path(folder)
+        out.mkdir(parents=True, exist_ok=True)
+        say(HEADING)
+        rows: list[Row] = []
+        for head, place in subjects(options.seeds):
+            bleeds = bool(parts(head)[2].any())
+            if options.only_bleeding and not bleeds:
+                continue
+            seed = int(head.provenance["seed"])
+            store = out / f"{seed}-{'with' if bleeds else 'without'}-{setting.replace(' ', '-')}.rows"
             for skull in options.skulls:
-                for freedom in options.freedom if skull != "water" else [1.0]:
-                    rows.append(reconstruct(head, scan, skull, freedom, options.set))
-                    say(str(rows[-1]))
+                key = json.dumps([seed, bleeds, skull, setting, options.set])
+                row = remembered(out / "rows.jsonl", key)
+                if row is None:
+                    scan = scan_of(head, options.elements, band, store, seed)
+                    row = reconstruct(head, place, scan, skull, options.set)
+                    remember(out / "rows.jsonl", key, row)
+                rows.append(row)
+                say(str(row))
     for skull in options.skulls:
         say(summary(skull, [row for row in rows if row.skull == skull]))
     return 0
 
 
+def remembered(file: Path, key: str) -> Row | None:
+    """What a run came to, if a file of rows has it."""
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
+        entry = json.loads(line)
+        if entry["key"] == key:
+            return Row(**entry["row"])
+    return None
+
+
+def remember(file: Path, key: str, row: Row) -> None:
+    """Append what a run came to."""
+    with file.open("a", encoding="utf-8") as sink:
+        sink.write(json.dumps({"key": key, "row": dataclasses.asdict(row)}) + "\n")
+
+
 def summary(skull: str, rows: Sequence[Row]) -> str:
-    """Brain error over the best uniform brain's and over the start's, contrast and detection, with intervals."""
+    """Brain error over the start's and over the best uniform brain's, the skull's, contrast and detection."""
+    bleeding = [row for row in rows if row.bleeds]
 
     def of(values: Sequence[float]) -> str:
         return f"{bootstrap(np.array(values)).text()}, {min(values):.2f} to {max(values):.2f}"
 
-    seen = np.array([row.contrast for row in rows] + [row.mirrored for row in rows])
-    present, heads = np.arange(len(seen)) < len(rows), np.array([row.seed for row in rows] * 2)
-    detected = clustered_auc(seen, present, heads)
-    return (
-        f"{skull}, {len(rows)} runs, medians (95 % interval), lowest to highest: brain error over the best uniform "
-        f"brain's {of([row.brain / row.uniform for row in rows])}; over the start's "
-        f"{of([row.brain / row.brain_start for row in rows])}; contrast recovered "
-        f"{of([row.contrast / row.true_contrast for row in rows])}; AUC {detected.text()}"
+    text = (
+        f"{skull}, {len(rows)} runs, medians (95 % interval), lowest to highest: brain error over the start's "
+        f"{of([row.brain / row.brain_start for row in rows])}; over the best uniform brain's "
+        f"{of([row.brain / row.uniform for row in rows])}; skull's error over the start's "
+        f"{of([row.bone / row.bone_start for row in rows])}; contrast recovered "
+        f"{of([row.contrast / row.true_contrast for row in bleeding])}"
     )
+    if len(bleeding) in (0, len(rows)):
+        return text
+    seen = np.array([row.contrast - row.mirrored for row in rows])
+    present, heads = np.array([row.bleeds for row in rows]), np.array([row.seed for row in rows])
+    return f"{text}; AUC {clustered_auc(seen, present, heads).text()}"
 
 
 def say(line: str) -> None:

@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         scan = heads.scan_of(head, options.elements, (50e3, 150e3), Path(folder) / "rows", 1)
         for skull in options.skulls:
-            heads.say(str(heads.reconstruct(head, scan, skull, 0.3, [])))
+            heads.say(str(heads.reconstruct(head, heads.parts(head)[2], scan, skull, [])))
     return 0
 
 

@@ -1,5 +1,6 @@
 """Known skulls: what is held stays, known density and absorption join the waves."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -7,17 +8,25 @@ import torch
 from scipy.ndimage import distance_transform_edt
 
 from tests.bench.heads import parts, start_of
+from tests.helpers import relative_error
 from usct import api, phantom
-from usct.acquisition import TransducerArray
-from usct.config import load_config
+from usct.acquisition import Acquisition, Spectra, TransducerArray
+from usct.assembly import build_inversion
+from usct.config import RunConfig, load_config
+from usct.forward.analytic import cylinder_field
 from usct.forward.helmholtz import Helmholtz
+from usct.given_start import told_of_bone, with_fitted_bone
 from usct.grid import Grid, resample
 from usct.inversion.discretization import Discretization
 from usct.medium import Medium
+from usct.misfit.selection import select
 from usct.parameterization.base import Parameterization
 from usct.parameterization.pixel import PixelGrid
 from usct.parameterization.spectrum import tailored_spectrum
 from usct.parameterization.tailored import TailoredGrid
+from usct.phantom import Phantom
+from usct.signals import complex_noise
+from usct.starting.skull.fitting import FARTHEST, STEP, best_factor, scaled_bone
 
 BOUNDS = (1350.0, 3300.0)
 GRID = Grid.centred((31, 31), 2e-3)
@@ -89,13 +98,115 @@ def test_what_cells_hold_below_their_size_takes_part() -> None:
     assert float((field(model.grid).sound_speed.detach() - right.sound_speed).abs().max()) > 50
 
 
+def test_bone_and_water_share_a_grid_of_five_points_per_wavelength() -> None:
+    frequency, radius, density = 300e3, 12.5e-3, 1.85
+    array = TransducerArray.ring(14, 56.5e-3)
+    built = Discretization(5.0, (1450.0, 1600.0), storage=torch.complex128)
+    model = built.model(array, (1450.0, 2800.0), frequency, 0.0)
+    assert isinstance(model, Helmholtz)
+    fine = Grid.covering(20e-3, 0.125e-3)
+    inside = fine.disc(radius)
+    disc = Medium(fine, torch.where(inside, 2800.0, 1500.0), None, torch.where(inside, 1e3 * density, 1e3))
+    medium = disc.resampled(model.grid)
+    waves = [2 * math.pi * frequency / speed for speed in (1500.0, 2800.0)]
+    exact = cylinder_field(array.positions, array.positions + 1e-9, waves[0], waves[1], radius, density)
+    others = ~torch.eye(14, dtype=torch.bool)
+
+    def error(solver: Helmholtz) -> float:
+        data = solver(medium, torch.tensor([frequency], dtype=torch.float64))[0]
+        return relative_error(data[others], exact[others])
+
+    assert error(model) < 0.045
+    # Fitted to bone as well, waves in water gather errors of phase.
+    assert error(replace(model, speed_range=(1450.0, 2800.0))) > 1.5 * error(model)
+
+
+def test_the_datas_factor_of_bone_is_found() -> None:
+    parabola = best_factor(lambda factor: 3 + (factor - 1.08) ** 2)
+    assert parabola == pytest.approx(1.08)
+    assert best_factor(lambda factor: (factor - 0.71) ** 2) == pytest.approx(0.71)
+    assert best_factor(lambda factor: factor) == 1 - FARTHEST * STEP
+    assert best_factor(lambda factor: -factor) == 1 + FARTHEST * STEP
+    # A second minimum far away is not the skull's.
+    assert best_factor(
+        lambda factor: min((factor - 0.95) ** 2, 100 * (factor - 1.45) ** 2 - 1)
+    ) == pytest.approx(0.95)
+    model = Medium(GRID, torch.where(BONE, 2700.0, 1500.0), 3.0 * BONE, torch.where(BONE, 1800.0, 1000.0))
+    half = scaled_bone(model, BONE, 0.5, 1500.0)
+    assert half.density is not None and half.attenuation is not None
+    assert set(half.sound_speed.unique().tolist()) == {1500.0, 2100.0}
+    assert set(half.density.unique().tolist()) == {1000.0, 1400.0}
+    assert set(half.attenuation.unique().tolist()) == {0.0, 3.0}
+
+
+@pytest.fixture(scope="module")
+def heard() -> tuple[Phantom, Acquisition, Spectra]:
+    """A head, and its damped spectra at 50 kHz from a grid of 1 mm, with noise of 45 dB."""
+    head, array, damping = (
+        phantom.make("head_haemorrhage", seed=4, spacing=1e-3),
+        TransducerArray.ring(32, 0.11),
+        1e4,
+    )
+    solver = Discretization(5.0, (1450.0, 1600.0), coarsest=1.1e-3, storage=torch.complex128)
+    model = solver.model(array, (1450.0, 3000.0), 50e3, damping)
+    nothing = torch.zeros(model.grid.shape, dtype=torch.bool)
+    clean = model.linearize(head.medium.resampled(model.grid), 50e3, nothing).data[None]
+    noisy = clean + complex_noise(clean, 45.0, torch.Generator().manual_seed(0))
+    spectra = select(replace(Spectra.of(noisy, torch.tensor([50e3])), damping=damping), array, 0.5, 0.0)
+    return head, Acquisition(array, spectra, 1500.0), spectra
+
+
+def fit_bone(scan: Acquisition, config: RunConfig, observed: Spectra) -> Acquisition:
+    """The scan with fitted bone."""
+    return with_fitted_bone(
+        scan,
+        config,
+        observed,
+        1500.0,
+        lambda s, trial, data: build_inversion(s, trial, data, 1500.0).run(data).history[-1].objective,
+    )
+
+
+@pytest.mark.parametrize("wrong", [-0.09, 0.09])
+def test_bone_that_is_wrong_is_fitted_to_the_lowest_frequency(
+    heard: tuple[Phantom, Acquisition, Spectra], wrong: float
+) -> None:
+    head, scan, observed = heard
+    scan = replace(scan, start=start_of(head, wrong))
+    config = load_config(
+        "transcranial", None, ["grid.image_spacing_mm=1.5", "schedule.frequencies_mhz=[0.05]"]
+    )
+    fitted = fit_bone(scan, config, observed).start
+    assert scan.start is not None and fitted is not None
+    bone = parts(head)[1]
+    off = [float((m.sound_speed / head.medium.sound_speed - 1)[bone].mean()) for m in (scan.start, fitted)]
+    assert off[0] == pytest.approx(wrong, abs=1e-6)
+    assert abs(off[1]) < 0.03  # a third
+    soft = scan.start.sound_speed < 1750
+    assert torch.equal(fitted.sound_speed[soft], scan.start.sound_speed[soft])
+    assert told_of_bone(scan, config, fitted.resampled(head.medium.grid))["bone_sound_speed"].endswith(
+        "fitted"
+    )
+    uniform = config.model_copy(update={"start": config.start.model_copy(update={"sound_speed": 1500.0})})
+    assert fit_bone(scan, uniform, observed) is scan
+
+
+def test_grids_may_be_kept_fine_at_low_frequencies() -> None:
+    array, speeds = TransducerArray.ring(8, 28e-3), (1450.0, 2800.0)
+    plain = Discretization(6.0, (1450.0, 2800.0))
+    fine = replace(plain, coarsest=1e-3)
+    assert plain.model(array, speeds, 100e3, 0.0).grid.spacing == pytest.approx(1450 / 100e3 / 6)
+    assert fine.model(array, speeds, 100e3, 0.0).grid.spacing == 1e-3
+    assert fine.model(array, speeds, 400e3, 0.0).grid == plain.model(array, speeds, 400e3, 0.0).grid
+
+
 def test_brain_is_seen_through_a_known_skull_that_stays() -> None:
     head = phantom.make("head_haemorrhage", seed=1, spacing=1e-3)
     scan = api.simulate(head, TransducerArray.ring(64, 0.11), [50e3, 80e3, 110e3], snr_db=30.0)
     settings = ["schedule.frequencies_mhz=[0.05,0.08,0.11]", "grid.image_spacing_mm=1.2"]
     settings += ["start.bone_freedom=0.1", "bounds.sound_speed=[1350,3600]"]
     config = load_config("head", None, settings)
-    scan = replace(scan, truth=None, start=start_of(head, "true", 1))
+    scan = replace(scan, truth=None, start=start_of(head, 0.0))
     result = api.reconstruct(scan, config)
     brain, bone, _ = parts(head)
     inner = torch.from_numpy(distance_transform_edt(brain.numpy()) > 3)

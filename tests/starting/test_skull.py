@@ -11,9 +11,10 @@ from usct.starting.skull.model import (
     SKULL,
     WATER,
     CtSlice,
+    head_of,
     outline,
+    placed,
     segment,
-    skull_start,
     slice_of,
 )
 from usct.starting.skull.registration import Rigid, register_landmarks, register_surface
@@ -129,7 +130,7 @@ def test_start_model_carries_bone_where_the_motion_takes_it() -> None:
     ct = head_ct()
     target = Grid.centred((101, 101), 2 * MM)
     shift = Rigid.translation(np.array([10 * MM, 0.0]))
-    model = skull_start(ct, shift, target, "kplan", 1490.0)
+    model = placed(head_of(ct, "kplan"), shift, target, 1490.0)
     speed = model.medium.sound_speed
     assert float(speed[0, 0]) == pytest.approx(1490.0)
     assert float(speed[55, 50]) == pytest.approx(1560.0)

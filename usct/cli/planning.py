@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from usct.cli.files import print_rows
-from usct.cli.making import Quiet, Seed
+from usct.cli.making import Quiet
 from usct.cli.paths import load_start, prepare_output
 from usct.cli.progress import Narrator
 from usct.errors import InputError
@@ -37,13 +37,13 @@ def plan(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder for plan.html, plan.png, plan.json and plan.csv.")
     ] = Path("plan"),
-    seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
     """Foretell what rings of elements would see inside a head, with and without attenuation.
 
-    Nothing is simulated or inverted but the waves' derivative in the given medium: detail, numbers that the data
-    determine, and the error to be expected, against frequency and number of elements.
+    Nothing is inverted: detail, numbers that the data determine, and the error to be expected, against frequency and
+    number of elements, follow from the waves' derivative in the given medium. Cancelled with Ctrl-C, it leaves the
+    page of what it had found.
 
     [bold]Example:[/bold]
 
@@ -52,6 +52,7 @@ def plan(
     """
     from usct import planning as verb
     from usct.io import atomic
+    from usct.plan import Plan
     from usct.reconstruction import RESEARCH_USE_ONLY
     from usct.report.planning import row, verdict, write_plan
 
@@ -66,13 +67,22 @@ def plan(
         contrast,
         correlation_mm * MILLIMETRE,
         size_mm * MILLIMETRE,
-        seed=seed,
     )
-    with Narrator(quiet) as narrator:
-        made = verb.plan(load_start(medium), wishes, medium.name, narrator.step)
-    atomic.write_text(files["json"], json.dumps(made.as_dict(), indent=2, allow_nan=False) + "\n")
-    atomic.write_text(files["csv"], made.as_csv())
-    write_plan(files["html"], files["png"], made)
+
+    def write(made: Plan) -> None:
+        atomic.write_text(files["json"], json.dumps(made.as_dict(), indent=2, allow_nan=False) + "\n")
+        atomic.write_text(files["csv"], made.as_csv())
+        write_plan(files["html"], files["png"], made)
+
+    so_far: list[Plan] = []
+    try:
+        with Narrator(quiet) as narrator:
+            made = verb.plan(load_start(medium), wishes, medium.stem, narrator.step, so_far.append)
+    except KeyboardInterrupt:
+        if so_far:
+            write(so_far[-1])
+        raise
+    write(made)
     if quiet:
         return
     for sentence in verdict(made):

@@ -7,14 +7,14 @@ import typer
 
 from usct.cli.files import print_rows
 from usct.cli.making import Output
-from usct.cli.paths import prepare_hdf5
+from usct.cli.paths import load_phantom, prepare_hdf5
 from usct.errors import InputError
 from usct.units import MILLIMETRE
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from usct.starting.skull.model import CtSlice
+    from usct.starting.skull.model import Head
     from usct.starting.skull.registration import Rigid
 
 app = typer.Typer(help="Make a start model, such as a skull from CT.", no_args_is_help=True)
@@ -28,15 +28,27 @@ def start() -> None:
 @app.command()
 def skull(
     output: Output,
-    ct: Annotated[Path, typer.Option(help="DICOM series of the head: its folder, or one file.")],
+    ct: Annotated[
+        Path | None, typer.Option(help="DICOM CT series of the head: its folder, or one file.")
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="A segmented head instead: labels (.nii, .mhd, .mha), or a phantom or map of usct."
+        ),
+    ] = None,
+    names: Annotated[
+        Path | None, typer.Option(help="What the labels are: a text file of lines 'number tissue'.")
+    ] = None,
     height_mm: Annotated[
-        float | None, typer.Option(help="Of the slice above the lowest image in mm; none: the middle.")
+        float | None, typer.Option(help="Of the slice above the lowest in mm; none: the middle.")
     ] = None,
     mapping: Annotated[
         str, typer.Option(help="Published mapping of bone: kplan, aubry2003, marsac2017 or mcdannold2020.")
     ] = "kplan",
     landmarks: Annotated[
-        Path | None, typer.Option(help="CSV of rows y_ct,x_ct,y_ring,x_ring in mm; CT from its middle.")
+        Path | None,
+        typer.Option(help="CSV of rows y_head,x_head,y_ring,x_ring in mm; the head from its slice's middle."),
     ] = None,
     surface: Annotated[
         Path | None,
@@ -51,39 +63,47 @@ def skull(
     radius_mm: Annotated[float, typer.Option(min=20, max=500, help="Half the width of the model.")] = 115.0,
     spacing_mm: Annotated[float, typer.Option(min=0.1, max=5, help="Size of its cells.")] = 0.5,
 ) -> None:
-    """Make a head's start model from CT: skull found, Hounsfield units mapped, placed in the ring.
+    """Make a head's start model: the skull from CT or from labels, placed in the ring; brain and scalp uniform.
 
-    Without landmarks or surface the middle of the head is put in the middle of the ring.
+    Of a CT the skull is found, and its Hounsfield units are mapped. Labels get the tissue table's means. Without
+    landmarks or surface the middle of the head is put in the middle of the ring.
 
     [bold]Example:[/bold]
 
       usct start skull --ct ct/ --height-mm 60 -o start.h5
+      usct start skull --labels head.nii.gz --names mida.txt --landmarks marks.csv -o start.h5
       usct reconstruct scan.h5 --start start.h5 --preset transcranial -o result.h5
     """
     from usct import io
     from usct.grid import Grid
-    from usct.starting.skull.model import skull_start
+    from usct.starting.skull.model import placed
 
-    prepare_hdf5(output, ct, landmarks, surface)
-    plane = _slice(ct, height_mm)
+    if (ct is None) == (labels is None):
+        raise InputError("the head is missing or given twice; give --ct or --labels.")
+    prepare_hdf5(output, ct, labels, names, landmarks, surface)
+    source = ct or labels
     target = Grid.covering(radius_mm * MILLIMETRE, spacing_mm * MILLIMETRE)
     try:
-        motion, how = _motion(plane, landmarks, surface)
-        made = skull_start(plane, motion, target, mapping, water_sound_speed, densest_bone_hu)
+        if ct is not None:
+            head = _from_ct(ct, height_mm, mapping, densest_bone_hu)
+        elif labels is not None:
+            head = _from_labels(labels, names, height_mm)
+        motion, how = _motion(head, landmarks, surface)
     except ValueError as error:
-        raise InputError(f"{ct}: {error}.") from None
+        raise InputError(f"{source}: {error}.") from None
+    made = placed(head, motion, target, water_sound_speed)
     made.provenance["registration"] = how
     if landmarks is None and surface is None:
         made.provenance["registration_residual"] = "unknown: nothing was measured in the ring"
     io.save(made, output)
-    typer.echo(f"Wrote {output}: a head from CT, {len(target.axis(0))} cells each way of {spacing_mm:g} mm")
+    typer.echo(f"Wrote {output}: a head, {len(target.axis(0))} cells each way of {spacing_mm:g} mm")
     print_rows([(key.replace("_", " ").capitalize(), value) for key, value in made.provenance.items()])
 
 
-def _slice(path: Path, height_mm: float | None) -> "CtSlice":
-    """The slice that is asked for, of the largest series in Hounsfield units."""
+def _from_ct(path: Path, height_mm: float | None, mapping: str, densest_bone_hu: float) -> "Head":
+    """The head in the slice that is asked for, of the largest series in Hounsfield units."""
     from usct.io.dicom import read_dicom
-    from usct.starting.skull.model import slice_of
+    from usct.starting.skull.model import head_of, slice_of
 
     layers = [layer for layer in read_dicom(path) if layer.unit in ("HU", "[hnsf'U]") and not layer.rgb]
     if not layers:
@@ -95,20 +115,41 @@ def _slice(path: Path, height_mm: float | None) -> "CtSlice":
     middle = 0.5 * spacing[0] * (len(volume) - 1)
     height = middle if height_mm is None else height_mm * MILLIMETRE
     try:
-        return slice_of(volume, (spacing[0], spacing[1], spacing[2]), height)
+        plane = slice_of(volume, (spacing[0], spacing[1], spacing[2]), height)
     except ValueError as error:
         raise InputError(f"--height-mm: {error}; give one inside.") from None
+    return head_of(plane, mapping, densest_bone_hu)
 
 
-def _motion(plane: "CtSlice", landmarks: Path | None, surface: Path | None) -> tuple["Rigid", str]:
-    """From the CT to the ring, and how it was found."""
-    from usct.starting.skull.model import outline, segment
+def _from_labels(path: Path, names: Path | None, height_mm: float | None) -> "Head":
+    """The head in the slice that is asked for, of a volume of labels or of a phantom."""
+    from usct.phantom.label_maps import phantom_from_labels
+    from usct.starting.skull.labels import skull_of, slice_of_head
+
+    height = None if height_mm is None else height_mm * MILLIMETRE
+    if names is None:
+        head = load_phantom(path)
+    else:
+        from usct.io.label_volumes import read_label_names, read_label_volume
+
+        values, spacing = read_label_volume(path)
+        head = phantom_from_labels(values, spacing, read_label_names(names), "itrusst", "head")
+    try:
+        plane = slice_of_head(head, height)
+    except ValueError as error:
+        raise InputError(f"--height-mm: {error}; give one inside.") from None
+    return skull_of(plane)
+
+
+def _motion(head: "Head", landmarks: Path | None, surface: Path | None) -> tuple["Rigid", str]:
+    """From the head to the ring, and how it was found."""
+    from usct.starting.skull.model import outline
     from usct.starting.skull.registration import Rigid, register_landmarks, register_surface
 
     if landmarks is not None:
         pairs = _points(landmarks, 4)
         return register_landmarks(pairs[:, :2], pairs[:, 2:]), f"{len(pairs)} landmarks"
-    rim = outline(segment(plane), plane.grid)
+    rim = outline(head.labels, head.grid)
     if surface is not None:
         points = _points(surface, 2)
         return register_surface(rim, points), f"{len(points)} points on the scalp"

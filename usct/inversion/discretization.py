@@ -18,6 +18,13 @@ from usct.medium import Medium
 
 ELEMENT_MARGIN_CELLS = 5
 
+FITTED_UP_TO = 1650.0
+"""Highest sound speed to which the direct solver's stencil is fitted [m/s]: that of soft tissue.
+
+Bone is thin, and waves gather nearly all of their phase beside it. Weights that follow the local speed were tried and
+did no better than this, since what is left of the error comes from bone's edge.
+"""
+
 
 @dataclass(frozen=True)
 class Discretization:
@@ -34,6 +41,7 @@ class Discretization:
         known: Density, and attenuation unless it is sought, that are taken as they are; None for water's.
         start: What the parameterization makes of the known medium's sound speed on a grid, before it has changed
             anything; with it, what the known medium holds below the size of the grid's cells takes part.
+        coarsest: Spacing of grids at most, however long the waves [m].
     """
 
     points_per_wavelength: float = 5.5
@@ -45,6 +53,7 @@ class Discretization:
     engine: Literal["helmholtz", "time"] = "helmholtz"
     known: Medium | None = None
     start: Callable[[Grid], Medium] | None = None
+    coarsest: float = math.inf
 
     def model(
         self,
@@ -79,7 +88,7 @@ class Discretization:
         grid_frequency: float,
     ) -> ForwardModel:
         slowest, fastest = min(self.speed_range[0], speeds[0]), max(self.speed_range[1], speeds[1])
-        spacing = slowest / (grid_frequency * self.points_per_wavelength)
+        spacing = min(slowest / (grid_frequency * self.points_per_wavelength), self.coarsest)
         low, high = (edge.tolist() for edge in (array.positions.amin(dim=0), array.positions.amax(dim=0)))
         margin = ELEMENT_MARGIN_CELLS * spacing
         shape = tuple(math.ceil((b - a + 2 * margin) / spacing) + 1 for a, b in zip(low, high, strict=True))
@@ -105,7 +114,7 @@ class Discretization:
         return Helmholtz(
             grid,
             array,
-            (slowest, fastest),
+            (slowest, max(slowest, min(fastest, FITTED_UP_TO))),
             self.water_sound_speed,
             self.pml_cells,
             damping,

@@ -196,6 +196,7 @@ class Inversion:
             image = self._medium().sound_speed
             # Held cells stand for known ones, such as bone, which departs most and is expected to change least.
             held = self.parameterization.is_held
+            freedom = self.parameterization.freedom.cpu() if held else None
             envelope = (
                 torch.ones_like(image)
                 if held
@@ -203,7 +204,7 @@ class Inversion:
             )
             cutoff = 2 * min(stage.cutoff, 1.0) * wave  # beyond the diffraction limit nothing is seen
             tailoring, self._unfitted = measure(
-                point, self.grid, self._region, envelope, cutoff, iteration, self._unfitted
+                point, self.grid, self._region, envelope, cutoff, iteration, self._unfitted, freedom
             )
         self.parameterization.retailor(tailoring)
         return point.again()

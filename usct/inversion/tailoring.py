@@ -124,6 +124,7 @@ def measure(
     cutoff: float,
     seed: int,
     unfitted: torch.Tensor | None = None,
+    freedom: torch.Tensor | None = None,
 ) -> tuple[Tailoring, torch.Tensor]:
     """Measure what the data say about the change that the image still lacks.
 
@@ -135,11 +136,13 @@ def measure(
         cutoff: Highest object wavenumber to admit [rad/m].
         seed: Of the random probes.
         unfitted: Share of each band's coefficients that no earlier step fitted to these data; None for all.
+        freedom: How far each cell may change as a share of what others may, shape image.shape: what is measured is the
+            change over it. None for all alike.
 
     Returns:
         The tailoring, and what will be unfitted after a step with it.
     """
-    derivative = ImageDerivative(point, image, region.double())
+    derivative = ImageDerivative(point, image, region.double() if freedom is None else region * freedom)
     highest = (1 + 0.5 * EDGE) * cutoff  # room to interpolate the edge
     bands = band_spectra(derivative, region, highest, seed)
     n_data = sum(2 * int((residual.weights > 0).sum()) for residual in point.residuals)

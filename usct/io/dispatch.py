@@ -19,6 +19,7 @@ from usct.io import (
     maps,
     matlab,
     native_write,
+    nifti,
     open_ust,
     stride_shots,
     trace_list,
@@ -66,8 +67,8 @@ def load(path: str | os.PathLike[str], positions: str | os.PathLike[str] | None 
 
     Args:
         path: A native file, a WaveformInversionUST or open-UST file (MATLAB 5 to 7.3), travel times, a zea or UFF scan,
-            stride's shots or model, a sound-speed map with its axes or spacing; or a folder of k-Wave's shots or of a
-            list of traces.
+            stride's shots or model, a sound-speed map with its axes or spacing, also in NIfTI; or a folder of k-Wave's
+            shots or of a list of traces.
         positions: For travel times, open-UST recordings and stride's shots, the file of the element positions where it
             is another one.
 
@@ -126,6 +127,8 @@ def read(path: Path, positions: Path | None = None) -> Contents:
     head = _head(path)
     if head[128:132] == b"DICM":
         return Contents(read_ring(path), (), "channel data, DICOM Raw Data")
+    if nifti.looks_like(head, path.name):
+        return Contents(nifti.read_speeds(path), (), "sound-speed map (NIfTI-1)")
     if not h5py.is_hdf5(path):
         if not matlab.is_matlab_5(head):
             raise InputError(f"{path}: {_guess(head)}; {_KNOWN}.")

@@ -1,10 +1,9 @@
 """Volumes of labels from files: MetaImage (VICTRE's phantoms) and NIfTI-1 (segmented heads such as MIDA).
 
-MetaImage: a text header `.mhd` beside raw bytes, plain or gzipped, or `.mha` with both in one file. NIfTI-1: 348 bytes
-of header, then the voxels (Cox et al., nifti1.h, 2004). Both store x fastest; what is returned runs (z, y, x).
+MetaImage: a text header `.mhd` beside raw bytes, plain or gzipped, or `.mha` with both in one file. Both formats
+store x fastest; what is returned runs (z, y, x).
 """
 
-import math
 import struct
 import zlib
 from pathlib import Path
@@ -12,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from usct.errors import InputError
+from usct.io.nifti import read_nifti
+from usct.io.voxels import cube_side, size_of, unzip, voxels
 from usct.units import MILLIMETRE
 
-LARGEST_BYTES = 2**34
 _META_TYPES = {
     "MET_CHAR": "i1",
     "MET_UCHAR": "u1",
@@ -23,8 +23,6 @@ _META_TYPES = {
     "MET_INT": "i4",
     "MET_UINT": "u4",
 }
-_NIFTI_TYPES = {2: "u1", 4: "i2", 8: "i4", 256: "i1", 512: "u2", 768: "u4", 16: "f4", 64: "f8"}
-_NIFTI_UNITS = {0: MILLIMETRE, 1: 1.0, 2: MILLIMETRE, 3: 1e-6}
 
 
 def read_label_volume(path: Path) -> tuple[np.ndarray, float]:
@@ -42,7 +40,7 @@ def read_label_volume(path: Path) -> tuple[np.ndarray, float]:
     """
     try:
         nifti = path.name.lower().endswith((".nii", ".nii.gz"))
-        return _read_nifti(path) if nifti else _read_meta(path)
+        return _whole(path) if nifti else _read_meta(path)
     except (OSError, EOFError, struct.error, zlib.error) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or "cut short"
         raise InputError(f"{path}: cannot be read ({reason}); check the path or copy it again.") from None
@@ -75,6 +73,17 @@ def read_label_names(path: Path) -> dict[int, str]:
     return names
 
 
+def _whole(path: Path) -> tuple[np.ndarray, float]:
+    """A NIfTI volume of whole numbers."""
+    volume = read_nifti(path)
+    values = volume.values
+    if values.dtype.kind == "f":
+        values = np.nan_to_num(values, nan=0.5).round().astype(np.int64)
+        if not np.array_equal(values, volume.values):
+            raise InputError(f"{path}: holds values that are no whole numbers; give a volume of labels.")
+    return values, volume.spacing
+
+
 def _read_meta(path: Path) -> tuple[np.ndarray, float]:
     content = path.read_bytes()
     header, place = _meta_header(path, content)
@@ -101,10 +110,10 @@ def _read_meta(path: Path) -> tuple[np.ndarray, float]:
         beside = path.with_name(Path(data.replace("\\", "/")).name or "missing")
         raw = beside.read_bytes()
         if beside.suffix == ".gz":
-            packed, raw = False, _unzip(raw, _size(path, shape, dtype), 31)
+            packed, raw = False, unzip(raw, size_of(path, shape, dtype), 31)
     if packed:
-        raw = _unzip(raw, _size(path, shape, dtype), 47)
-    return _voxels(path, raw, shape, dtype), _spacing(path, spacings, len(shape), MILLIMETRE)
+        raw = unzip(raw, size_of(path, shape, dtype), 47)
+    return voxels(path, raw, shape, dtype), cube_side(path, spacings, len(shape), MILLIMETRE)
 
 
 def _meta_header(path: Path, content: bytes) -> tuple[dict[str, str], int]:
@@ -122,66 +131,3 @@ def _meta_header(path: Path, content: bytes) -> tuple[dict[str, str], int]:
         header[key.strip()] = value.strip()
         place = len(content) if end < 0 else end + 1
     return header, place
-
-
-def _read_nifti(path: Path) -> tuple[np.ndarray, float]:
-    content = path.read_bytes()
-    if content[:2] == b"\x1f\x8b":
-        content = _unzip(content, LARGEST_BYTES, 31)
-    order = next((o for o in "<>" if content[:4] == struct.pack(f"{o}i", 348)), None)
-    if order is None or content[344:348] != b"n+1\0":
-        raise InputError(f"{path}: is no NIfTI-1 file with header and voxels in one; convert it to that.")
-    dim = struct.unpack_from(f"{order}8h", content, 40)
-    (code,) = struct.unpack_from(f"{order}h", content, 70)
-    pixdim = struct.unpack_from(f"{order}8f", content, 76)
-    offset, slope, intercept = struct.unpack_from(f"{order}3f", content, 108)
-    if code not in _NIFTI_TYPES or not 2 <= dim[0] <= 7 or any(n != 1 for n in dim[4 : dim[0] + 1]):
-        raise InputError(
-            f"{path}: type {code} on {dim[0]} axes is not read; store whole numbers on three axes."
-        )
-    n_axes = min(dim[0], 3)
-    shape = tuple(int(n) for n in dim[1 : n_axes + 1])[::-1]
-    start = int(offset) if math.isfinite(offset) and offset >= 348 else 352
-    values = _voxels(path, content[start:], shape, np.dtype(order + _NIFTI_TYPES[code]))
-    if slope not in (0.0, 1.0) or intercept != 0.0 or values.dtype.kind == "f":
-        scaled = values * (np.float64(slope) or 1.0) + np.float64(intercept if slope else 0.0)
-        values = np.nan_to_num(scaled, nan=0.5).round().astype(np.int64)
-        if not np.array_equal(values, scaled):
-            raise InputError(f"{path}: holds values that are no whole numbers; give a volume of labels.")
-    unit = _NIFTI_UNITS.get(content[123] & 7, MILLIMETRE)
-    return values, _spacing(path, list(pixdim[1 : n_axes + 1]), n_axes, unit)
-
-
-def _size(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> int:
-    """How many bytes the voxels take."""
-    size = dtype.itemsize * math.prod(shape)
-    if len(shape) not in (2, 3) or min(shape) < 1 or size > LARGEST_BYTES:
-        raise InputError(
-            f"{path}: the shape {shape} is not read; store two or three axes, {LARGEST_BYTES >> 30} GiB at most."
-        )
-    return size
-
-
-def _unzip(raw: bytes, most: int, window: int) -> bytes:
-    """Unpack no more than so many bytes."""
-    return zlib.decompressobj(window).decompress(raw, most)
-
-
-def _voxels(path: Path, raw: bytes, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    size = _size(path, shape, dtype)
-    if len(raw) < size:
-        raise InputError(
-            f"{path}: {len(raw)} bytes of voxels are there and {size} are needed; copy it again."
-        )
-    return np.frombuffer(raw, dtype, math.prod(shape)).reshape(shape).astype(dtype.newbyteorder("="))
-
-
-def _spacing(path: Path, spacings: list[float], n_axes: int, unit: float) -> float:
-    """The side of the cubes [m]."""
-    sides = [s * unit for s in spacings[:n_axes]]
-    if len(sides) < n_axes or not all(math.isfinite(s) and s > 0 for s in sides):
-        raise InputError(f"{path}: the distance between voxels is missing; store it in millimetres.")
-    if max(sides) - min(sides) > 1e-3 * sides[0]:
-        text = " x ".join(f"{s / MILLIMETRE:g}" for s in sides)
-        raise InputError(f"{path}: voxels of {text} mm are no cubes; resample the labels.")
-    return sides[0]

@@ -69,6 +69,18 @@ def read_stride(file: h5py.File, path: Path) -> Phantom:
     return phantom_of(_medium(grid, values, None, path), path, ())
 
 
+def map_on_grid(
+    sound_speed: np.ndarray, spacing: float, origin: tuple[float, ...] | None, path: Path
+) -> Phantom:
+    """A phantom from a map (y, x) or (z, y, x) [m/s] on cubes of a side [m]; without an origin its middle is that.
+
+    Raises:
+        InputError: If it holds impossible values.
+    """
+    grid = _grid(sound_speed.shape, np.array([spacing]), path, origin)
+    return phantom_of(_medium(grid, sound_speed, None, path), path, ())
+
+
 def phantom_of(medium: Medium, path: Path, notes: tuple[str, ...]) -> Phantom:
     """Label a medium by what equals the commonest value on its border, the water, and what does not."""
     speed = medium.sound_speed.numpy()

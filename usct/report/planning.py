@@ -2,12 +2,14 @@
 
 import math
 import os
+from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from usct.io import atomic
-from usct.plan import Outlook, Plan
+from usct.plan import PLACES_PER_SIZE, Outlook, Plan
 from usct.report.drawing import FAINT, INK, blank, png, tidy, write
 from usct.report.html import embedded, render
 from usct.units import KILOHERTZ, MILLIMETRE
@@ -62,15 +64,17 @@ def heading(made: Plan) -> str:
 def verdict(made: Plan) -> tuple[str, ...]:
     """The best that can be hoped for, and what attenuation takes of it, in plain sentences."""
     lossy = any(outlook.attenuation for outlook in made.outlooks)
-    finals = [made.together(n, lossy) for n in made.elements]
+    finals = [one for n in made.elements if (one := made.together(n, lossy)) is not None]
+    if not finals:
+        return ("Cancelled before it was done: the table holds what was found.",)
     best = min(finals, key=lambda outlook: outlook.deviation)
     sentences = [
         f"With all frequencies, {best.n_elements} elements show detail of {_mm(best.detail)} mm in the middle and "
         f"determine {best.determined:.0f} numbers; in detail of {made.size / MILLIMETRE:g} mm and coarser the expected "
         f"error is {best.deviation:.2g} m/s, of {made.before:.2g} before any data."
     ]
-    if lossy:
-        bare = made.together(best.n_elements, False)
+    bare = made.together(best.n_elements, False)
+    if lossy and bare is not None:
         sentences.append(
             f"Without attenuation it would be {bare.deviation:.2g} m/s and {_mm(bare.detail)} mm: attenuation costs "
             f"{bare.level - best.level:.0f} dB on average of what crosses the ring."
@@ -94,10 +98,14 @@ def row(outlook: Outlook) -> tuple[str, ...]:
 
 
 def plan_figure(made: Plan) -> Figure:
-    """Draw detail, numbers and error against frequency; with attenuation in full, without it dashed."""
-    width, height = 15.0, 5.4
+    """Draw detail, numbers and error against frequency, and the best ring's errors as maps.
+
+    Full lines and the first map have the medium's attenuation, dashed lines and the second map have none.
+    """
+    width, height = 15.0, 10.4
     figure = blank(width, height, top=0.5, bottom=0.3)
-    detail, numbers, error = figure.subplots(1, 3)
+    charts, maps = figure.subplots(2, 3)
+    detail, numbers, error = charts
     _draw(detail, made, "detail", "Detail in the middle [mm]", 1 / MILLIMETRE)
     _draw(numbers, made, "determined", "Numbers determined", 1.0)
     size = f"{made.size / MILLIMETRE:g} mm"
@@ -115,8 +123,45 @@ def plan_figure(made: Plan) -> Figure:
         color=FAINT,
     )
     detail.legend(frameon=False, fontsize=8, labelcolor=INK)
+    _draw_maps(maps, made)
     write(figure, 1 - 0.12 / height, heading(made), 13, bold=True)
     return figure
+
+
+def _draw_maps(axes: Sequence[Axes], made: Plan) -> None:
+    """Where the error lies: the largest ring's, all frequencies, with and without attenuation, and the smallest's."""
+    most, least = max(made.elements), min(made.elements)
+    lossy = any(outlook.attenuation for outlook in made.outlooks)
+    wanted = dict.fromkeys([(most, lossy), (most, False), (least, lossy)])
+    shown = [one for case in wanted if (one := made.together(*case)) is not None and one.errors]
+    top = max((max(one.errors) for one in shown), default=1.0)
+    for ax in axes[len(shown) :]:
+        ax.set_axis_off()
+    for ax, one in zip(axes, shown, strict=False):
+        words = "attenuation" if one.attenuation else "no attenuation"
+        frequencies = (
+            "all frequencies" if len(one.frequencies) > 1 else f"{one.frequencies[0] / KILOHERTZ:g} kHz"
+        )
+        image, extent = _map(made, one.errors)
+        drawn = ax.imshow(image, origin="lower", extent=extent, cmap="viridis", vmin=0, vmax=top)
+        ax.set_title(f"{one.n_elements} elements, {words}, {frequencies}", color=INK, fontsize=10.5)
+        ax.set_xlabel("x [mm]")
+        ax.set_ylabel("y [mm]")
+        tidy(ax)
+        ax.grid(False)
+        ax.figure.colorbar(drawn, ax=ax, shrink=0.85, label="Expected error [m/s]")
+
+
+def _map(made: Plan, errors: Sequence[float]) -> tuple[np.ndarray, tuple[float, float, float, float]]:
+    """Values of the plan's places as an image, NaN elsewhere, and where its edges lie [mm]."""
+    where = np.array(made.where)
+    step = made.size / PLACES_PER_SIZE
+    index = np.rint((where - where.min(axis=0)) / step).astype(int)
+    image = np.full(tuple(index.max(axis=0) + 1), np.nan)
+    image[tuple(index.T)] = errors
+    low = (where.min(axis=0) - 0.5 * step) / MILLIMETRE
+    high = (where.max(axis=0) + 0.5 * step) / MILLIMETRE
+    return image, (low[1], high[1], low[0], high[0])
 
 
 def _draw(ax: Axes, made: Plan, name: str, title: str, factor: float) -> None:

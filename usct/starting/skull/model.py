@@ -84,18 +84,32 @@ def segment(ct: CtSlice, bone_hu: float = BONE_HU) -> np.ndarray:
     if not bone.any():
         raise ValueError(f"the slice holds no bone above {bone_hu:g} HU; choose another height or threshold")
     bone = _largest(bone)
-    reach = max(1, round(0.5 * GAP / ct.grid.spacing))
+    brain = enclosed(bone, ct.grid.spacing)
+    labels = np.where(body, SCALP, WATER).astype(np.int16)
+    labels[brain] = BRAIN
+    labels[bone] = SKULL
+    return labels
+
+
+def enclosed(bone: np.ndarray, spacing: float) -> np.ndarray:
+    """What bone surrounds, sutures and thin places bridged.
+
+    Args:
+        bone: Boolean, shape (y, x).
+        spacing: Of its cells [m].
+
+    Raises:
+        ValueError: If that is less than the bone itself.
+    """
+    reach = max(1, round(0.5 * GAP / spacing))
     disc = np.hypot(*np.ogrid[-reach : reach + 1, -reach : reach + 1]) <= reach + 0.5
     wall = ndimage.binary_closing(np.pad(bone, reach), disc)[reach:-reach, reach:-reach] | bone
     inside = ndimage.binary_fill_holes(wall) & ~wall
     if inside.sum() < bone.sum():
         raise ValueError("the bone in this slice does not surround a brain; choose a height above the orbits")
     # What closing bridged beyond the bone itself is brain where it touches the inside, else scalp.
-    brain = ndimage.binary_dilation(inside, disc, mask=wall & ~bone) | inside
-    labels = np.where(body, SCALP, WATER).astype(np.int16)
-    labels[brain] = BRAIN
-    labels[bone] = SKULL
-    return labels
+    brain: np.ndarray = ndimage.binary_dilation(inside, disc, mask=wall & ~bone) | inside
+    return brain
 
 
 def outline(labels: np.ndarray, grid: Grid) -> np.ndarray:
@@ -105,56 +119,83 @@ def outline(labels: np.ndarray, grid: Grid) -> np.ndarray:
     return grid.points().numpy()[rim]
 
 
-def skull_start(
+@dataclass(frozen=True)
+class Head:
+    """A slice of a head, of which bone is known.
+
+    Attributes:
+        labels: Index into `TISSUES` of every cell, shape grid.shape.
+        grid: Of the slice.
+        sound_speed: Of bone [m/s]; elsewhere it does not matter. As the next two, shape grid.shape.
+        density: [kg/m^3].
+        attenuation: At the tissue table's reference frequency [Np/m].
+        provenance: Where bone's properties come from, and how sure they are.
+    """
+
+    labels: np.ndarray
+    grid: Grid
+    sound_speed: np.ndarray
+    density: np.ndarray
+    attenuation: np.ndarray
+    provenance: dict[str, str]
+
+
+def head_of(
     ct: CtSlice,
-    motion: Rigid,
-    target: Grid,
     mapping: str = "kplan",
-    water_sound_speed: float = 1500.0,
     densest_bone_hu: float = DENSEST_BONE_HU,
     bone_hu: float = BONE_HU,
-) -> Phantom:
-    """A start model of a head in its ring: bone as the CT has it, uniform scalp and brain, water around.
-
-    Properties are sampled where the motion takes them, at the voxels' own resolution, and averaged over the cells
-    of the target: slowness, density and attenuation, each of which adds up along a path.
+) -> Head:
+    """The head in a slice of CT.
 
     Args:
         ct: The slice.
-        motion: From the CT's (y, x) to the ring's.
-        target: Grid of the start model.
         mapping: One of `MAPPINGS`.
-        water_sound_speed: Around the head [m/s].
         densest_bone_hu: Of bone without pores [HU].
         bone_hu: Threshold of bone [HU].
 
     Returns:
-        The model, what each cell is, and in its provenance the mapping, the other mappings' mean speeds of the same
-        bone, and the registration's residual.
+        The head; in its provenance the mapping, and the other mappings' mean speeds of the same bone.
 
     Raises:
         ValueError: As `segment` and `bone_properties`.
     """
     labels = segment(ct, bone_hu)
-    table = load_tissues("itrusst")
-    soft = {SCALP: table.tissues["scalp"], BRAIN: table.tissues["white"], WATER: table.tissues["water"]}
     bone = bone_properties(ct.values, mapping, densest_bone_hu)
-    maps = [bone.sound_speed.copy(), bone.density.copy(), bone.attenuation.copy()]
-    for label, tissue in soft.items():
-        for values, draw in zip(maps, (tissue.sound_speed, tissue.density, tissue.attenuation), strict=True):
-            values[labels == label] = draw.mean
-    maps[0][labels == WATER] = water_sound_speed
-    maps[0] = 1.0 / maps[0]
-    slowness, density, attenuation = (_placed(values, ct.grid, motion, target) for values in maps)
-    kinds = _nearest(labels, ct.grid, motion, target)
     speeds = speeds_by_mapping(ct.values[labels == SKULL], densest_bone_hu)
     provenance = {
         "bone_mapping": f"{mapping}: {MAPPINGS[mapping].source}",
         "bone_speed_by_mapping": ", ".join(f"{name} {speed:.0f} m/s" for name, speed in speeds.items()),
         "bone_speed_spread": f"{max(speeds.values()) - min(speeds.values()):.0f} m/s",
-        "registration_residual": f"{1e3 * motion.residual:.2f} mm",
-        "tissue_preset": table.preset,
     }
+    return Head(labels, ct.grid, bone.sound_speed, bone.density, bone.attenuation, provenance)
+
+
+def placed(head: Head, motion: Rigid, target: Grid, water_sound_speed: float = 1500.0) -> Phantom:
+    """A start model of a head in its ring: bone as it is known, uniform scalp and brain, water around.
+
+    Properties are sampled where the motion takes them, at the slice's own resolution, and averaged over the cells
+    of the target: slowness, density and attenuation, each of which adds up along a path.
+
+    Args:
+        head: One slice.
+        motion: From its (y, x) to the ring's.
+        target: Grid of the start model.
+        water_sound_speed: Around the head [m/s].
+
+    Returns:
+        The model, what each cell is, and in its provenance that of the head and the registration's residual.
+    """
+    table = load_tissues("itrusst")
+    soft = {SCALP: table.tissues["scalp"], BRAIN: table.tissues["white"], WATER: table.tissues["water"]}
+    maps = [head.sound_speed.copy(), head.density.copy(), head.attenuation.copy()]
+    for label, tissue in soft.items():
+        for values, draw in zip(maps, (tissue.sound_speed, tissue.density, tissue.attenuation), strict=True):
+            values[head.labels == label] = draw.mean
+    maps[0][head.labels == WATER] = water_sound_speed
+    maps[0] = 1.0 / maps[0]
+    slowness, density, attenuation = (_placed(values, head.grid, motion, target) for values in maps)
+    kinds = _nearest(head.labels, head.grid, motion, target)
     medium = Medium(
         target,
         torch.from_numpy(1.0 / slowness),
@@ -162,7 +203,11 @@ def skull_start(
         torch.from_numpy(density),
         reference_frequency=table.reference_frequency,
     )
-    return Phantom(medium, torch.from_numpy(kinds), TISSUES, "Head from CT", provenance)
+    provenance = head.provenance | {
+        "registration_residual": f"{1e3 * motion.residual:.2f} mm",
+        "tissue_preset": table.preset,
+    }
+    return Phantom(medium, torch.from_numpy(kinds), TISSUES, "Head with a known skull", provenance)
 
 
 def _largest(mask: np.ndarray) -> np.ndarray:

@@ -1,0 +1,103 @@
+"""The start model that came with a scan: its bone, and what is known of it beside sound speed."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from usct.acquisition import Acquisition, Spectra
+from usct.config import RunConfig
+from usct.grid import resample
+from usct.medium import Medium
+from usct.starting.skull.fitting import best_factor, scaled_bone
+
+BONE_SPEED = 1750.0
+"""Faster than any soft tissue [m/s]: what a start model has above it is taken to be bone."""
+N_FITTING = 2
+"""Updates of the brain at each factor of bone that is tried."""
+
+Run = Callable[[Acquisition, RunConfig, Spectra], float]
+
+
+def bone_share(acquisition: Acquisition, config: RunConfig, start: Medium) -> torch.Tensor:
+    """Share of bone in every cell of the image, by the start model where it is finest; one in what looks like bone."""
+    given = given_start(acquisition, config) or start
+    share = resample((given.sound_speed > BONE_SPEED).double(), given.grid, start.grid).clamp(0, 1)
+    return torch.maximum(share, (start.sound_speed > BONE_SPEED).double())
+
+
+def given_start(acquisition: Acquisition, config: RunConfig) -> Medium | None:
+    """The start model that came with the data, where it is used."""
+    unused = config.start.sound_speed is not None or config.start.travel_times
+    return None if unused else acquisition.start
+
+
+def with_fitted_bone(
+    acquisition: Acquisition, config: RunConfig, observed: Spectra, water: float, run: Run
+) -> Acquisition:
+    """The scan with the bone of its start model scaled to the data of the lowest frequency, if that is asked for.
+
+    At each factor the first stage of the schedule is run: what is wrong with bone is what no brain explains.
+
+    Args:
+        acquisition: With a start model.
+        config: Settings.
+        observed: Data to invert.
+        water: Sound speed of the water [m/s].
+        run: Makes a run, and tells what it leaves unexplained of its data, as the last record does.
+    """
+    given = given_start(acquisition, config)
+    if not config.start.fit_bone or given is None:
+        return acquisition
+    bone = given.sound_speed > BONE_SPEED
+    if not bool(bone.any()):
+        return acquisition
+    given = replace(given, speed_frequency=_middle(given, observed))
+    lowest = observed.at(observed.frequencies.min()[None])
+    schedule = config.schedule.model_copy(update={"iterations": N_FITTING, "max_solves": None})
+    start = config.start.model_copy(update={"fit_bone": False})
+    low, high = config.bounds.sound_speed
+    bounds = config.bounds.model_copy(update={"sound_speed": (low, 1.5 * high)})
+    trial = config.model_copy(update={"schedule": schedule, "start": start, "bounds": bounds})
+
+    def scaled(factor: float) -> Medium:
+        return scaled_bone(given, bone, factor, water)
+
+    def misfit(factor: float) -> float:
+        return run(replace(acquisition, start=scaled(factor)), trial, lowest)
+
+    best = scaled(best_factor(misfit))
+    # Interpolated to the image's grid, edges overshoot by up to a tenth.
+    inside = best.sound_speed.clamp(max=max(0.9 * high, float(given.sound_speed.max())))
+    return replace(acquisition, start=replace(best, sound_speed=inside))
+
+
+def told_of_bone(acquisition: Acquisition, config: RunConfig, start: Medium) -> dict[str, str]:
+    """What fitting made of the bone of a start model, for people; nothing where none was fitted."""
+    given = given_start(acquisition, config)
+    if not config.start.fit_bone or given is None:
+        return {}
+    before = given.resampled(start.grid).sound_speed
+    bone = before > BONE_SPEED
+    if not bool(bone.any()):
+        return {}
+    means = (float(speed[bone].mean()) for speed in (before, start.sound_speed))
+    return {"bone_sound_speed": "{:.0f} m/s in the mean as given, {:.0f} m/s as fitted".format(*means)}
+
+
+def known_properties(acquisition: Acquisition, config: RunConfig, observed: Spectra) -> Medium | None:
+    """Density and attenuation of a start model that came with the data, where it is used.
+
+    Its sound speed is taken to hold in the middle of the band, where the image's will.
+    """
+    start = given_start(acquisition, config)
+    if start is None or (start.density is None and start.attenuation is None):
+        return None
+    return replace(start, speed_frequency=_middle(start, observed))
+
+
+def _middle(start: Medium, observed: Spectra) -> float:
+    """Where a start model's sound speed holds: where it says, or in the middle of the band [Hz]."""
+    ends = float(observed.frequencies.min()), float(observed.frequencies.max())
+    return start.speed_frequency or math.sqrt(ends[0] * ends[1])
