@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -23,13 +24,13 @@ from usct.plan import PLACES_PER_SIZE, Outlook, Plan
 from usct.preflight import check_simulation, check_size
 from usct.units import KILOHERTZ, MILLIMETRE
 
-POINTS_PER_WAVELENGTH, BAND = 6.0, 1.1
+POINTS_PER_WAVELENGTH, BAND = 5.9, 1.05
 """Of the solver's grids, and detail that is looked at, as a multiple of what waves see far from the elements.
 
 Every second cell, as on a chessboard, holds just that.
 """
 
-COARSEST = 2 * MILLIMETRE
+COARSEST = 2.5 * MILLIMETRE
 """Cells of the solver's grids at most: skulls are a few millimetres thick [m]."""
 
 ACROSS = 2 * math.pi / 3
@@ -173,8 +174,8 @@ class _Tables:
         """Operations of an outlook, about."""
         n = self.size(frequencies[-1])
         if len(frequencies) == 1:
-            return 3 * n**3 + n_elements**2 * n**2
-        return 3 * n**3 + sum(2 * self.size(f) * n**2 for f in frequencies[:-1])
+            return n**3 + 0.8 * n_elements**2 * n**2
+        return n**3 + sum(4 * self.size(f) * self.size(g) ** 2 for f, g in pairwise(frequencies))
 
     def check(self, highest: float) -> None:
         """Refuse a frequency whose matrices do not fit in memory.
@@ -258,10 +259,10 @@ def _sight(medium: Medium, array: TransducerArray, frequency: float, tables: _Ta
 def _outlook(sights: Sequence[_Sight], tables: _Tables, case: Outlook) -> Outlook:
     """A case with its numbers, from the data of some frequencies."""
     finest = sights[-1].points
-    total = sights[-1].information.copy()
-    for one in sights[:-1]:
-        told = tables.told(one.points, finest)
-        total += told.T @ one.information @ told
+    total = sights[0].information
+    for coarse, fine in pairwise(sights):
+        told = tables.told(coarse.points, fine.points)
+        total = fine.information + told.T @ (total @ told)
     forecast, inside = Forecast.of(finest.basis, total), tables.inside
     errors = inside.speed * forecast.deviations
     middle, near = (forecast.detail(place) for place in inside.places)

@@ -12,6 +12,7 @@ import torch
 from usct import io, phantom, planning
 from usct.acquisition import TransducerArray
 from usct.cli.app import main
+from usct.diagnostics import forecast
 from usct.diagnostics.resolution import width
 from usct.errors import InputError
 from usct.forward.helmholtz import Helmholtz
@@ -126,6 +127,14 @@ def test_finer_grids_bring_a_plan_to_the_dense_matrices(monkeypatch):
     assert made.determined == pytest.approx(determined, rel=0.02)
     assert made.detail == pytest.approx(detail, rel=0.05)
     assert made.deviation == pytest.approx(deviation, rel=0.05)
+
+
+def test_signs_tell_the_trace(monkeypatch):
+    few = replace(WISHES, elements=(16,), frequencies=(100e3,))
+    exact = planning.plan(HEAD, few).outlooks[-1].determined
+    monkeypatch.setattr(forecast, "FEW", 0)
+    monkeypatch.setattr(forecast, "N_SIGNS", 500)
+    assert planning.plan(HEAD, few).outlooks[-1].determined == pytest.approx(exact, rel=0.03)
 
 
 def test_refusals():

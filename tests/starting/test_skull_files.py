@@ -1,6 +1,7 @@
 """From a CT series in files to an image through the skull, by commands."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,11 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from tests.starting.test_skull import head_ct
 from usct import api, cli, io, phantom
 from usct.acquisition import Acquisition, Spectra, TransducerArray
+from usct.grid import Grid
 from usct.phantom import Phantom
 from usct.reconstruction import Reconstruction
+from usct.starting.skull.model import head_of, placed
+from usct.starting.skull.registration import Rigid
 
 
 def usct(*words: object) -> int:
@@ -121,3 +125,26 @@ def test_reconstruction_takes_the_start_and_keeps_held_bone(tmp_path: Path) -> N
     assert result.provenance["start"] == "start.h5"
     assert json.loads(result.provenance["config"])["start"]["bone_freedom"] == 0
     assert torch.isfinite(result.medium.sound_speed).all()
+
+
+def test_a_bleeding_is_seen_through_the_skull_of_a_ct(tmp_path: Path) -> None:
+    """From the files of a CT to an image, by commands; the true bone follows another mapping, waves step in time."""
+    grid = Grid.covering(0.1, 1.2e-3)
+    head = placed(head_of(head_ct(), "aubry2003"), Rigid.translation(np.zeros(2)), grid)
+    bleeding = grid.disc(15e-3, (-20e-3, 10e-3))
+    speed = torch.where(bleeding, 1600.0, head.medium.sound_speed)
+    io.save(replace(head, medium=replace(head.medium, sound_speed=speed)), tmp_path / "truth.h5")
+    words = ["--engine", "time", "--elements", 24, "--snr-db", 30, "--frequencies-mhz", "0.05:0.08:0.01"]
+    assert usct("simulate", tmp_path / "truth.h5", *words, "-o", tmp_path / "scan.h5", "-q") == 0
+    series = write_series(tmp_path / "ct", [0.0, 2.0])
+    assert usct("start", "skull", "--ct", series, "--spacing-mm", 1, "-o", tmp_path / "start.h5") == 0
+    words = ["--start", tmp_path / "start.h5", "--preset", "transcranial", "-q"]
+    words += ["--set", "schedule.frequencies_mhz=[0.05, 0.075]", "--set", "grid.image_spacing_mm=2"]
+    assert usct("reconstruct", tmp_path / "scan.h5", *words, "-o", tmp_path / "result.h5") == 0
+    result = io.load(tmp_path / "result.h5")
+    assert isinstance(result, Reconstruction)
+    image = result.medium.resampled(grid).sound_speed
+    y, x = grid.points().unbind(dim=-1)
+    brain = (torch.hypot(y / 60e-3, x / 42e-3) < 1) & ~grid.disc(22e-3, (-20e-3, 10e-3))
+    assert 20.0 < float(image[bleeding].mean() - 1560.0) < 50.0
+    assert float((image[brain] - 1560.0).square().mean().sqrt()) < 10.0

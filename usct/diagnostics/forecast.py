@@ -1,4 +1,4 @@
-"""What data would tell of a random field, in matrices: nothing is drawn at random, and nothing iterates.
+"""What data would tell of a random field, in matrices: nothing iterates, and nothing is drawn but signs for a trace.
 
 The relative change u of slowness in a region is taken as a normal random field of exponential covariance, a datum's
 noise as normal. Data see a band of wavenumbers alone, so u stands by its values in the points of a chessboard that
@@ -10,10 +10,10 @@ and everything else follows from that matrix.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
-import scipy.linalg
+import scipy.linalg.blas
 import torch
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
@@ -31,8 +31,14 @@ UNEVEN = 1e-6
 COLUMNS = 2048
 """Real data whose rows of the Jacobian are held at a time."""
 
-PATCH = 61
+PATCH = 31
 """Nodes along each side of the square on which a point's spread is looked at."""
+
+N_SIGNS = 64
+"""Random vectors for the trace: right to half a per cent with a thousand numbers determined."""
+
+FEW = 1000
+"""Points up to which all of the trace is summed."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ class Lens:
         return float(np.trapezoid(field.spectrum(waves) * self(waves) ** 2 * waves, waves)) / (2 * math.pi)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Basis:
     """Points whose values stand for the field, and what is held of them before any data.
 
@@ -112,16 +118,24 @@ class Basis:
     places: Array
 
     @cached_property
-    def covariance(self) -> Array:
-        """Of the values before any data, shape (point, point)."""
+    def root(self) -> torch.Tensor:
+        """Cholesky factor of the prior covariance of the values, lower, shape (point, point)."""
         found = self.field.covariance(_apart(self.points, self.points), self.highest)
         found[np.diag_indices_from(found)] += UNEVEN * self.field.deviation**2
-        return found
+        return torch.linalg.cholesky(torch.from_numpy(found))
 
     @cached_property
     def precision(self) -> Array:
-        """Its inverse."""
-        return inverse(self.covariance)
+        """Inverse of that covariance."""
+        found: Array = torch.cholesky_inverse(self.root).numpy()
+        return found
+
+    @cached_property
+    def white(self) -> Array:
+        """Vectors whose squares tell a trace, turned so that the prior is white, shape (point, vector)."""
+        n = len(self.points)
+        signs = np.random.default_rng(0).choice([-1.0, 1.0], (n, N_SIGNS)) / math.sqrt(N_SIGNS)
+        return _solved(self.root.mT, np.eye(n) if n <= FEW else signs, upper=True)
 
     @cached_property
     def looking(self) -> Array:
@@ -132,13 +146,20 @@ class Basis:
     @cached_property
     def before(self) -> float:
         """Deviation of that detail before any data, root mean square over the places [1]."""
-        return float(np.sqrt(np.square(self.deviations(self.covariance)).mean()))
+        return float(np.sqrt(np.square(self.deviations(self.looking @ self.root.numpy())).mean()))
 
-    def deviations(self, covariance: Array) -> Array:
-        """The same in each place where the values have some covariance, shape (point, point); shape (place,) [1]."""
-        variance: Array = ((self.looking @ covariance) * self.looking).sum(axis=1)
-        found: Array = np.sqrt(variance.clip(0) + self.lens.beyond(self.field, self.highest))
+    def deviations(self, parts: Array) -> Array:
+        """The same in each place, from independent parts that add up to the detail, shape (place, part) [1]."""
+        found: Array = np.sqrt(np.square(parts).sum(axis=1) + self.lens.beyond(self.field, self.highest))
         return found
+
+    @cache  # noqa: B019 # lives as long as the basis
+    def view(self, place: tuple[float, float]) -> tuple[Grid, Array]:
+        """The square around a place, (y, x) [m], and the field on it from values, shape (node, point)."""
+        corner = 0.5 * (PATCH - 1) * self.spacing
+        patch = Grid((PATCH, PATCH), self.spacing, (place[0] - corner, place[1] - corner))
+        apart = _apart(patch.points().reshape(-1, 2).numpy(), self.points)
+        return patch, self.field.covariance(apart, self.highest) @ self.precision
 
     def told_by(self, other: "Basis") -> Array:
         """Values here from values in the points of a basis of more detail, shape (point, other's point)."""
@@ -153,26 +174,27 @@ class Forecast:
 
     Attributes:
         basis: Of the field.
-        unknown: Covariance of the values in its points given the data, shape (point, point) [1].
+        root: Cholesky factor of the information that data and prior give together, lower, shape (point, point).
     """
 
     basis: Basis
-    unknown: Array
+    root: torch.Tensor
 
     @classmethod
     def of(cls, basis: Basis, information: Array) -> "Forecast":
         """Given the data's information, shape (point, point)."""
-        return cls(basis, inverse(information + basis.precision))
+        return cls(basis, torch.linalg.cholesky(torch.from_numpy(information + basis.precision)))
 
     @cached_property
     def determined(self) -> float:
-        """Numbers that the data determine: the trace of the wave tangent kernel over itself plus the noise [1]."""
-        return len(self.unknown) - float(np.vdot(self.basis.precision, self.unknown))
+        """Numbers that the data determine, the sum of l / (l + 1) over the wave tangent kernel's l over the noise."""
+        left = np.square(_solved(self.root, self.basis.white)).sum()
+        return len(self.root) - float(left)
 
     @property
     def deviations(self) -> Array:
         """Of the detail that is looked at, given the data, shape (place,) [1]."""
-        return self.basis.deviations(self.unknown)
+        return self.basis.deviations(_solved(self.root, self.basis.looking.T).T)
 
     def detail(self, place: tuple[float, float]) -> float:
         """Width at half height with which a point comes back: the diameter of a disc of that area [m].
@@ -183,17 +205,13 @@ class Forecast:
         Returns:
             NaN if nothing comes back.
         """
-        basis, middle = self.basis, np.array([place])
-        point = impulse(_apart(basis.points, middle)[:, 0], basis.highest)
-        back = point - self.unknown @ (basis.precision @ point)
-        step = 0.5 * basis.spacing
-        corner = 0.5 * (PATCH - 1) * step
-        patch = Grid((PATCH, PATCH), step, (place[0] - corner, place[1] - corner))
-        seen = basis.field.covariance(
-            _apart(patch.points().reshape(-1, 2).numpy(), basis.points), basis.highest
-        )
-        spread = (seen @ (basis.precision @ back)).reshape(PATCH, PATCH)
-        return width(torch.from_numpy(spread), patch, place)
+        basis = self.basis
+        point = impulse(_apart(basis.points, np.array([place]))[:, 0], basis.highest)
+        told = basis.precision @ point
+        lost = _solved(self.root.mT, _solved(self.root, told[:, None]), upper=True)[:, 0]
+        patch, seen = basis.view(place)
+        spread = torch.from_numpy(seen @ (point - lost)).reshape(patch.shape)
+        return width(spread, patch, place)
 
 
 def information(
@@ -236,7 +254,9 @@ def information(
             lines = []
     # A complex datum's noise is shared by its two parts.
     total = _added(total, absorbed, -1.0) * (2.0 / noise)
-    return np.tril(total) + np.tril(total, -1).T
+    lower = torch.from_numpy(total)
+    found: Array = (lower.tril() + lower.tril(-1).mT).numpy()
+    return found
 
 
 def hankel(spectrum: Callable[[Array], Array], highest: float, distances: Array) -> Array:
@@ -263,11 +283,9 @@ def impulse(distances: Array, highest: float) -> Array:
     return found
 
 
-def inverse(matrix: Array) -> Array:
-    """Of a symmetric positive definite matrix."""
-    root = scipy.linalg.cholesky(matrix, lower=True, check_finite=False)
-    found, _ = scipy.linalg.lapack.dpotri(root, lower=1)
-    return np.tril(found) + np.tril(found, -1).T
+def _solved(triangle: torch.Tensor, right: Array, upper: bool = False) -> Array:
+    found: Array = torch.linalg.solve_triangular(triangle, torch.from_numpy(right), upper=upper).numpy()
+    return found
 
 
 def _added(total: Array, lines: list[Array], weight: float) -> Array:
