@@ -1,6 +1,7 @@
 """What the README shows must run, and what it promises must be there."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from usct.reconstruction import RESEARCH_USE_ONLY
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+HEADS = (ROOT / "phantoms" / "heads.md").read_text(encoding="utf-8")
 
 
 def test_quickstart_runs_and_improves_on_the_start(capsys):
@@ -21,9 +23,10 @@ def test_quickstart_runs_and_improves_on_the_start(capsys):
     assert "m/s inside the disk" in capsys.readouterr().out
 
 
-def test_every_command_and_option_shown_exists(capsys):
-    lines = re.findall(r"^usct ([\w-]+)(.*?)(?:#.*)?$", README, flags=re.MULTILINE)
-    assert len(lines) >= 10
+@pytest.mark.parametrize("page", [README, HEADS], ids=["README", "heads"])
+def test_every_command_and_option_shown_exists(page, capsys):
+    lines = re.findall(r"(?:^|`)usct ([a-z][\w-]*)([^`\n#]*)", page, flags=re.MULTILINE)
+    assert len(lines) >= 8
     groups = ("start", "pacs")
     for verb, words in lines:
         command = [verb, words.split()[0]] if verb in groups else [verb]
@@ -33,6 +36,38 @@ def test_every_command_and_option_shown_exists(capsys):
         text = capsys.readouterr().out
         for option in re.findall(r"--[a-z-]+", words):
             assert option in text, f"usct {verb} has no {option}"
+
+
+def test_the_commands_for_a_head_lead_to_an_image(tmp_path, monkeypatch, capsys):
+    """All of the page, word for word, but on coarser cells, with fewer elements and frequencies."""
+    monkeypatch.chdir(tmp_path)
+    commands = HEADS.split("```")[1].strip().splitlines()
+    assert [line.split()[1] for line in commands] == [
+        "phantom",
+        "simulate",
+        "start",
+        "reconstruct",
+        "evaluate",
+        "plan",
+    ]
+    for less, much in (
+        ("--elements 48", "--elements 24"),
+        ("0.05,0.075,0.1]", "0.05,0.075]"),
+        ("0.05:0.1:", "0.05:0.08:"),
+    ):
+        commands = [line.replace(less, much) for line in commands]
+    smaller = {"phantom": ["--spacing-mm", "2"], "reconstruct": ["--set", "grid.image_spacing_mm=2"]}
+    smaller |= {"plan": ["--elements", "16", "--frequencies-khz", "50"]}
+    for line in commands:
+        words = shlex.split(line)[1:]
+        with pytest.raises(SystemExit) as leaving:
+            cli.main([*words, *smaller.get(words[0], [])])
+        assert leaving.value.code == 0, line
+    said = capsys.readouterr().out
+    assert "Lesion: haemorrhage" in said and "detail" in said
+    recovery = float(re.findall(r"contrast recovery ([\d.]+)", said)[-1])
+    assert 0.6 < recovery < 1.4
+    assert (tmp_path / "plan" / "plan.html").is_file()
 
 
 def test_two_commands_come_first_and_exist():
@@ -45,9 +80,10 @@ def test_two_commands_come_first_and_exist():
 
 
 def test_research_notice_is_there():
-    assert RESEARCH_USE_ONLY in README
+    assert RESEARCH_USE_ONLY in README and RESEARCH_USE_ONLY in HEADS
 
 
 def test_links_point_at_files():
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+    for folder, page in ((ROOT, README), (ROOT / "phantoms", HEADS)):
+        for target in re.findall(r"\]\(([^)#]+)\)", page):
+            assert (folder / target).exists(), target

@@ -91,6 +91,22 @@ def test_labels_of_another_program_with_their_names(
         assert expected in said and said.count("\n") == 1
 
 
+def test_a_head_in_its_place_is_not_moved(
+    tmp_path: Path, head: Phantom, capsys: pytest.CaptureFixture[str]
+) -> None:
+    io.save(head, tmp_path / "head.h5")
+    words = ["start", "skull", "--labels", tmp_path / "head.h5", "--in-place", "-o", tmp_path / "start.h5"]
+    assert usct(*words, "--spacing-mm", 1) == 0
+    assert "lies in the ring already" in capsys.readouterr().out
+    made = io.load(tmp_path / "start.h5")
+    assert isinstance(made, Phantom)
+    bone = made.medium.sound_speed > 2000
+    there = head.medium.resampled(made.medium.grid).sound_speed > 2000
+    assert float((bone & there).sum() / (bone | there).sum()) > 0.95
+    assert usct(*words, "--surface", tmp_path / "none.csv") == 2
+    assert "told twice" in capsys.readouterr().err
+
+
 def maps_of(folder: Path, speed: np.ndarray, x: np.ndarray, y: np.ndarray) -> list[Path]:
     """One map in every format that carries one."""
     medium = phantom.make("disk", spacing=2e-3).medium

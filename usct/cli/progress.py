@@ -70,9 +70,8 @@ class Narrator:
         if self._bar is not None:
             self._update(text, fraction)
         elif text != self._told or time.monotonic() - self._told_at > SILENCE:
-            left = (
-                f", about {self._remaining(fraction)} left" if text == self._told and 0 < fraction < 1 else ""
-            )
+            long = text == self._told or time.monotonic() - self._began > SILENCE
+            left = f", about {self._remaining(fraction)} left" if long and 0 < fraction < 1 else ""
             self._console.print(f"usct: {text}{left}", markup=False)
             self._told, self._told_at = text, time.monotonic()
 

@@ -54,6 +54,9 @@ def skull(
         Path | None,
         typer.Option(help="CSV of points y,x on the scalp in the ring's mm; instead of landmarks."),
     ] = None,
+    in_place: Annotated[
+        bool, typer.Option("--in-place", help="The head lies in the ring already; move nothing.")
+    ] = False,
     water_sound_speed: Annotated[
         float, typer.Option(min=1350, max=1600, help="Around the head in m/s.")
     ] = 1500.0,
@@ -80,6 +83,8 @@ def skull(
 
     if (ct is None) == (labels is None):
         raise InputError("the head is missing or given twice; give --ct or --labels.")
+    if (landmarks is not None) + (surface is not None) + in_place > 1:
+        raise InputError("the head's place is told twice; give one of --landmarks, --surface and --in-place.")
     prepare_hdf5(output, ct, labels, names, landmarks, surface)
     source = ct or labels
     target = Grid.covering(radius_mm * MILLIMETRE, spacing_mm * MILLIMETRE)
@@ -88,7 +93,7 @@ def skull(
             head = _from_ct(ct, height_mm, mapping, densest_bone_hu)
         elif labels is not None:
             head = _from_labels(labels, names, height_mm)
-        motion, how = _motion(head, landmarks, surface)
+        motion, how = _motion(head, landmarks, surface, in_place)
     except ValueError as error:
         raise InputError(f"{source}: {error}.") from None
     made = placed(head, motion, target, water_sound_speed)
@@ -141,11 +146,17 @@ def _from_labels(path: Path, names: Path | None, height_mm: float | None) -> "He
     return skull_of(plane)
 
 
-def _motion(head: "Head", landmarks: Path | None, surface: Path | None) -> tuple["Rigid", str]:
+def _motion(
+    head: "Head", landmarks: Path | None, surface: Path | None, in_place: bool
+) -> tuple["Rigid", str]:
     """From the head to the ring, and how it was found."""
+    import numpy as np
+
     from usct.starting.skull.model import outline
     from usct.starting.skull.registration import Rigid, register_landmarks, register_surface
 
+    if in_place:
+        return Rigid.translation(np.zeros(2)), "none: the head lies in the ring already"
     if landmarks is not None:
         pairs = _points(landmarks, 4)
         return register_landmarks(pairs[:, :2], pairs[:, 2:]), f"{len(pairs)} landmarks"

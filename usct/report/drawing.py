@@ -18,7 +18,13 @@ from usct.reconstruction import RESEARCH_USE_ONLY
 from usct.units import MILLIMETRE
 
 SPEED_WINDOWS = ((1400.0, 1600.0), (1300.0, 1800.0), (1400.0, 3200.0))
-"""Display windows [m/s]: soft tissue, wide soft tissue, bone; the first that holds the image is used."""
+"""Display windows [m/s]: soft tissue, wide soft tissue, everything; the first that holds the image is used."""
+
+BRAIN_WINDOW, BONE_SPEED = (1480.0, 1640.0), 1750.0
+"""Window of a head, whose bone is white, for the brain is sought, and the slowest speed of bone [m/s]."""
+
+LEAST_BONE = 0.02
+"""Share of an image that bone takes in a head."""
 
 INK, FAINT, ACCENT, TRUTH = "#1f2933", "#9aa5b1", "#0b7285", "#e8590c"
 """Colours of text, of what stands back, of what matters, and of the truth."""
@@ -64,8 +70,10 @@ def middle_slice(values: torch.Tensor, grid: Grid) -> tuple[np.ndarray, Grid]:
 
 
 def speed_window(media: Sequence[Medium]) -> tuple[float, float]:
-    """The narrowest window that holds all but one part in two hundred of every image [m/s]."""
+    """The narrowest window that holds all but one part in two hundred of every image, a head's bone left out [m/s]."""
     images = [middle_slice(medium.sound_speed, medium.grid)[0] for medium in media]
+    if any((image > BONE_SPEED).mean() > LEAST_BONE for image in images):
+        return BRAIN_WINDOW
     low = min(float(np.percentile(image, 0.5)) for image in images)
     high = max(float(np.percentile(image, 99.5)) for image in images)
     fitting = [window for window in SPEED_WINDOWS if window[0] <= low and high <= window[1]]

@@ -54,7 +54,7 @@ def reconstruction_figure(
 
     Where the reconstruction has an attenuation, a row between the two shows it.
 
-    The grey window is one of `SPEED_WINDOWS`, never fitted to the image, so that figures of different
+    The grey window is one of those in `drawing`, never fitted to the image, so that figures of different
     runs can be compared by eye. Of a volume the middle slice is shown.
 
     Args:

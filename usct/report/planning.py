@@ -143,7 +143,7 @@ def _draw_maps(axes: Sequence[Axes], made: Plan) -> None:
             "all frequencies" if len(one.frequencies) > 1 else f"{one.frequencies[0] / KILOHERTZ:g} kHz"
         )
         image, extent = _map(made, one.errors)
-        drawn = ax.imshow(image, origin="lower", extent=extent, cmap="viridis", vmin=0, vmax=top)
+        drawn = ax.imshow(image, extent=extent, cmap="viridis", vmin=0, vmax=top)
         ax.set_title(f"{one.n_elements} elements, {words}, {frequencies}", color=INK, fontsize=10.5)
         ax.set_xlabel("x [mm]")
         ax.set_ylabel("y [mm]")
@@ -161,7 +161,7 @@ def _map(made: Plan, errors: Sequence[float]) -> tuple[np.ndarray, tuple[float, 
     image[tuple(index.T)] = errors
     low = (where.min(axis=0) - 0.5 * step) / MILLIMETRE
     high = (where.max(axis=0) + 0.5 * step) / MILLIMETRE
-    return image, (low[1], high[1], low[0], high[0])
+    return image, (low[1], high[1], high[0], low[0])
 
 
 def _draw(ax: Axes, made: Plan, name: str, title: str, factor: float) -> None:

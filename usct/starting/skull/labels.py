@@ -83,4 +83,5 @@ def _spreads(head: Phantom, bone: np.ndarray) -> list[str]:
     table = load_tissues(head.provenance.get("tissue_preset", "itrusst")).tissues
     names = [head.tissues[number] for number in np.unique(head.labels.numpy()[bone])]
     draws = [(name, table[name].sound_speed) for name in names if name in table]
-    return [f"{name} {draw.mean:.0f} ± {draw.sd:.0f} m/s" for name, draw in draws]
+    # Cells at the rim are labelled as what fills most of them.
+    return [f"{name} {draw.mean:.0f} ± {draw.sd:.0f} m/s" for name, draw in draws if draw.mean > BONE_SPEED]
