@@ -1,12 +1,12 @@
-"""Heads through their skulls: `python -m tests.bench.heads --out heads/ [--seeds 1 2] [--skulls true wrong water] ...`.
+"""Heads through their skulls: `python -m tests.bench.heads --out heads/ [--seeds 1 2] [--skulls true wrong] ...`.
 
 Heads of the stochastic generator with a haemorrhage of 8 to 30 mm are scanned by the time-domain engine, with density
 and attenuation, an unknown pulse and noise of 30 dB, and so are the same heads without it. The inversion starts from
-the skull as it is, from one whose speed, density and attenuation are 7 to 10 % too high or too low, or from water; the
-brain starts as water everywhere, of which only density and attenuation of white matter are told. Prints errors of brain
-and skull, the haemorrhage's contrast against the brain around it and that of its mirrored place, and the area under the
-curve (AUC) of telling heads with it from heads without by the difference of the two. What is in `--out` is not computed
-again, so that a run can be broken off and gone on with.
+the skull as it is, from one whose speed, density and attenuation are 7 to 10 % too high or too low, from one that is
+uneven besides, or from water. The brain starts as water everywhere; only density and attenuation of white matter are
+told of it. Prints errors of brain and skull, the haemorrhage's contrast against the brain around it and that of its
+mirrored place, and the area under the curve (AUC) of telling heads with it from heads without by the difference of the
+two. What is in `--out` is not computed again, so that a run can be broken off and gone on with.
 """
 
 import argparse
@@ -101,21 +101,41 @@ def wrong_of(seed: int) -> float:
     return size if seed % 2 else -size
 
 
-def start_of(head: Phantom, wrong: float) -> Medium:
-    """The head with water for its brain, and a skull that is off by a share.
+def uneven(head: Phantom, wrong: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Relative errors of speed, density and attenuation of a skull that is wrong in a way of its own at every place.
+
+    Their means are `wrong`, half and four times that; round the head, those of speed and density vary by 4 and 2 % rms.
+    """
+    random = np.random.default_rng([int(head.provenance["seed"]), 10])
+    y, x = head.medium.grid.points().unbind(dim=-1)
+    angle = torch.atan2(y, x)
+    waves = (
+        float(random.normal()) * torch.cos(k * angle + float(random.uniform(0, 2 * np.pi)))
+        for k in range(1, 9)
+    )
+    wave = torch.stack(list(waves)).sum(dim=0)
+    wave = 0.04 * wave / wave.square().mean().sqrt()
+    return wrong + wave, 0.5 * (wrong + wave), torch.full_like(wave, 4 * wrong)
+
+
+def start_of(head: Phantom, *wrong: float | torch.Tensor) -> Medium:
+    """The head with water for its brain, and bone that is off by a share, or by one each for its three properties.
 
     Nothing of the brain is known: its density and attenuation are one number each, those of white matter.
     """
     medium, brain, bone = head.medium, parts(head)[0], parts(head)[1]
     white = load_tissues("itrusst").tissues["white"]
-    water, factor = float(medium.sound_speed[0, 0]), 1.0 + wrong
+    water, (speed, density, loss) = float(medium.sound_speed[0, 0]), wrong * 3 if len(wrong) == 1 else wrong
     assert medium.density is not None and medium.attenuation is not None
-    speed = torch.where(bone, medium.sound_speed * factor, medium.sound_speed)
+
+    def known(truth: torch.Tensor, error: float | torch.Tensor, inside: float) -> torch.Tensor:
+        return torch.where(brain, inside, torch.where(bone, truth * (1.0 + error), truth))
+
     return dataclasses.replace(
         medium,
-        sound_speed=torch.where(brain, water, speed),
-        density=torch.where(brain, white.density.mean, medium.density * (bone * factor + ~bone)),
-        attenuation=torch.where(brain, white.attenuation.mean, medium.attenuation * (bone * factor + ~bone)),
+        sound_speed=known(medium.sound_speed, speed, water),
+        density=known(medium.density, density, white.density.mean),
+        attenuation=known(medium.attenuation, loss, white.attenuation.mean),
     )
 
 
@@ -138,8 +158,9 @@ def reconstruct(
 ) -> Row:
     """Reconstruct a head and score it, its contrast at a place, boolean of the head's grid."""
     began, seed = time.process_time(), int(head.provenance["seed"])
-    wrong = wrong_of(seed) if skull == "wrong" else 0.0
-    start = None if skull == "water" else start_of(head, wrong)
+    wrong = wrong_of(seed) if skull in ("wrong", "uneven") else 0.0
+    errors = uneven(head, wrong) if skull == "uneven" else (wrong,)
+    start = None if skull == "water" else start_of(head, *errors)
     config = load_config("transcranial", None, settings)
     result = api.reconstruct(dataclasses.replace(scan, truth=None, start=start), config)
     truth, grid = head.medium.sound_speed, head.medium.grid
@@ -189,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--out", type=Path, help="Folder of scans and rows, kept from run to run.")
     parser.add_argument("--seeds", type=int, nargs="+", default=[9, 10, 11, 12, 14, 15, 16, 19])
-    parser.add_argument("--skulls", nargs="+", default=["true", "wrong", "water"])
+    parser.add_argument("--skulls", nargs="+", default=["true", "wrong", "uneven", "water"])
     parser.add_argument("--elements", type=int, default=128)
     parser.add_argument("--band-khz", type=float, nargs=2, default=[50.0, 150.0])
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
