@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
+from scipy.ndimage import binary_fill_holes
 
 from usct.acquisition import Acquisition, Spectra
 from usct.config import RunConfig
@@ -20,11 +21,26 @@ N_FITTING = 2
 Run = Callable[[Acquisition, RunConfig, Spectra], float]
 
 
-def bone_share(acquisition: Acquisition, config: RunConfig, start: Medium) -> torch.Tensor:
-    """Share of bone in every cell of the image, by the start model where it is finest; one in what looks like bone."""
+def freedom_of(acquisition: Acquisition, config: RunConfig, start: Medium) -> torch.Tensor:
+    """How far each cell of the image may change, by the start model where it is finest.
+
+    Returns:
+        Shape of the image; where there is bone that encloses something, with an axis before it for bone, what it
+        encloses, and the rest.
+    """
     given = given_start(acquisition, config) or start
-    share = resample((given.sound_speed > BONE_SPEED).double(), given.grid, start.grid).clamp(0, 1)
-    return torch.maximum(share, (start.sound_speed > BONE_SPEED).double())
+    is_bone = given.sound_speed > BONE_SPEED
+    is_inside = torch.from_numpy(binary_fill_holes(is_bone.numpy())) & ~is_bone
+    bone, inside = (
+        resample(cells.double(), given.grid, start.grid).clamp(0, 1) for cells in (is_bone, is_inside)
+    )
+    bone = torch.maximum(bone, (start.sound_speed > BONE_SPEED).double())
+    inside = torch.minimum(inside, 1 - bone)
+    soft = 1 - bone
+    held = config.start.bone_freedom * bone
+    if not bool(is_inside.any()):
+        return held + soft
+    return torch.stack([held, inside, soft - inside])
 
 
 def given_start(acquisition: Acquisition, config: RunConfig) -> Medium | None:

@@ -35,6 +35,7 @@ from usct.grid import low_pass, resample
 from usct.medium import Medium
 from usct.phantom import Phantom
 from usct.phantom.tissue import load_tissues
+from usct.reconstruction import Status
 from usct.simulating import TraceSettings, simulate_traces
 
 RADIUS = 0.11
@@ -163,6 +164,8 @@ def reconstruct(
     start = None if skull == "water" else start_of(head, *errors)
     config = load_config("transcranial", None, settings)
     result = api.reconstruct(dataclasses.replace(scan, truth=None, start=start), config)
+    if result.status is not Status.FINISHED:
+        raise SystemExit(f"head {seed}, skull {skull}: {result.message}")
     truth, grid = head.medium.sound_speed, head.medium.grid
     given = result.start if start is None else start.resampled(result.medium.grid)
     images = [resample(medium.sound_speed, medium.grid, grid) for medium in (given, result.medium)]

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from scipy.ndimage import distance_transform_edt
+from torch.func import functional_call
 
 from tests.bench.heads import parts, start_of
 from tests.helpers import relative_error
@@ -18,8 +19,10 @@ from usct.forward.helmholtz import Helmholtz
 from usct.given_start import told_of_bone, with_fitted_bone
 from usct.grid import Grid, resample
 from usct.inversion.discretization import Discretization
+from usct.inversion.objective import Objective
 from usct.medium import Medium
 from usct.misfit.selection import select
+from usct.misfit.spectra import LeastSquares
 from usct.parameterization.base import Parameterization
 from usct.parameterization.pixel import PixelGrid
 from usct.parameterization.spectrum import tailored_spectrum
@@ -60,6 +63,87 @@ def test_held_bone_keeps_its_speed_and_the_rest_moves(number: int) -> None:
     assert all(float(change[inside].mean()) > 0.1 for change in changes)
     with pytest.raises(ValueError, match="0 to 1"):
         free.hold(torch.full(GRID.shape, 2.0))
+
+
+def held_apart() -> tuple[TailoredGrid, torch.Tensor]:
+    """Tailored features at a bony ring, bone held to three tenths, and the three tissues' freedoms."""
+    start = Medium(GRID, torch.where(BONE, 2700.0, 1500.0).double())
+    field = TailoredGrid(start, GRID.disc(26e-3), BOUNDS, tailored_spectrum(400.0, 0.0, 0.35))
+    inside = GRID.disc(18e-3)
+    tissues = torch.stack([0.3 * BONE, inside, ~BONE & ~inside]).double()
+    field.hold(tissues)
+    return field, tissues
+
+
+def covariance(field: TailoredGrid, cells: torch.Tensor) -> torch.Tensor:
+    """Of the change of log slowness in some cells, flat indices, for standard normal parameters."""
+
+    def change(vector: torch.Tensor) -> torch.Tensor:
+        return functional_call(field, field.named(vector), (GRID,)).sound_speed.log().reshape(-1)[cells]
+
+    jacobian = torch.func.jacrev(change)(field.vector())
+    return jacobian @ jacobian.T
+
+
+def test_tissues_change_independently_each_within_its_prior() -> None:
+    field, tissues = held_apart()
+    whole = TailoredGrid(
+        Medium.homogeneous(GRID, 1600.0), GRID.disc(40e-3), BOUNDS, tailored_spectrum(400.0, 0.0, 0.35)
+    )
+    region = field.region.reshape(-1).nonzero()[:, 0]
+    cells = region[:: len(region) // 60]
+    parts = tissues.reshape(3, -1)[:, cells]
+    expected = covariance(whole, cells) * torch.einsum("ti,tj->ij", parts, parts)
+    torch.testing.assert_close(
+        covariance(field, cells), expected, rtol=1e-6, atol=1e-9 * float(expected.max())
+    )
+    # Whatever moves the brain leaves scalp and bone alone, and the other way round.
+    before = field(GRID).sound_speed.detach()
+    with torch.no_grad():
+        field.white[1] += torch.randn(field.white[1].shape, generator=torch.Generator().manual_seed(0))
+    moved = (field(GRID).sound_speed.detach() - before).abs() > 0
+    assert bool(moved[GRID.disc(14e-3)].all()) and not bool(moved[~GRID.disc(18e-3)].any())
+
+
+def test_features_in_the_brain_are_half_a_wavelength_wide() -> None:
+    frequency, speed = 150e3, 1500.0
+    grid = Grid.centred((121, 121), 0.8e-3)
+    wave = 2 * math.pi * frequency / speed
+    field = TailoredGrid(
+        Medium.homogeneous(grid, speed), grid.disc(45e-3), BOUNDS, tailored_spectrum(wave, 0.0, 2.0)
+    )
+    middle = 60 * 121 + 60
+    row = torch.arange(middle, middle + 20)
+    vector = torch.zeros_like(field.vector()).requires_grad_(True)
+    (column,) = torch.autograd.grad(
+        functional_call(field, field.named(vector), (grid,)).sound_speed.log()[60, 60], vector
+    )
+    field.load(1e-3 * column)
+    kernel = field(grid).sound_speed.detach().log().reshape(-1)[row] - math.log(speed)
+    width = 2 * grid.spacing * float((kernel < 0.5 * kernel[0]).nonzero()[0])
+    assert width == pytest.approx(0.5 * speed / frequency, abs=1.5 * grid.spacing)
+
+
+def test_gradient_with_tissues_held_apart_leaves_a_second_order_remainder() -> None:
+    array = TransducerArray.ring(12, 29e-3)
+    built = Discretization(6.0, (1450.0, 2800.0), pml_cells=6, storage=torch.complex128)
+    model = built.model(array, (1450.0, 2800.0), 80e3, 0.0)
+    truth = Medium(GRID, torch.where(BONE, 2700.0, 1500.0 + 40.0 * GRID.disc(8e-3)).double())
+    field, _ = held_apart()
+    frequencies = torch.tensor([80e3], dtype=torch.float64)
+    observed = Spectra.of(model(truth.resampled(model.grid), frequencies), frequencies)
+    objective = Objective([model], select(observed, array, 0.5, 0.0), LeastSquares("transmit"), field)
+    point = objective.at(field.vector())
+    noise = torch.randn(field.vector().shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    direction = noise / 30
+
+    def value(step: float) -> float:
+        return objective.at(point.parameters + step * direction).value
+
+    steps = [0.4, 0.2, 0.1]
+    rest = [abs(value(h) - point.value - h * float(point.gradient @ direction)) for h in steps]
+    orders = [math.log2(a / b) for a, b in zip(rest, rest[1:], strict=False)]
+    assert orders == pytest.approx([2.0, 2.0], abs=0.15)
 
 
 def test_known_density_and_absorption_join_the_waves() -> None:

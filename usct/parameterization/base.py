@@ -77,16 +77,19 @@ class Parameterization(nn.Module, ABC):
         It multiplies the prior's standard deviation, and with it every update.
 
         Args:
-            freedom: Shape of the image [1].
+            freedom: Shape of the image, or with an axis before it for tissues that change independently of each
+                other: then each has its own, which is zero outside the tissue [1].
 
         Raises:
-            ValueError: If it has another shape, or leaves 0 to 1.
+            ValueError: If it has another shape, or it or its sum over tissues leaves 0 to 1.
         """
-        if tuple(freedom.shape) != self.grid.shape:
-            raise ValueError(f"freedom has shape {tuple(freedom.shape)}, the grid {self.grid.shape}")
-        if not bool(((freedom >= 0) & (freedom <= 1)).all()):
+        shape = tuple(freedom.shape)
+        if shape[-len(self.grid.shape) :] != self.grid.shape or len(shape) > len(self.grid.shape) + 1:
+            raise ValueError(f"freedom has shape {shape}, the grid {self.grid.shape}")
+        total = freedom.reshape(-1, *self.grid.shape).sum(dim=0)
+        if not bool((freedom >= 0).all()) or not bool((total <= 1 + 1e-9).all()):
             raise ValueError("freedom must lie in 0 to 1")
-        self.freedom.copy_(freedom)
+        self.freedom.copy_(total.clamp(max=1))
 
     @property
     def is_held(self) -> bool:

@@ -40,6 +40,9 @@ _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 _STRIP = 2**17
 """Points to evaluate at once: a network needs a few hundred numbers for each."""
 
+_LATER = {"n_tissues": 1}
+"""Settings that older files do not name, and what holds there."""
+
 Setting = bool | int | float | str | None
 
 
@@ -186,11 +189,11 @@ def _check_kind(field: TrainedField) -> None:
 def _checked_settings(field: TrainedField) -> dict[str, Any]:
     """The settings as the constructor takes them."""
     hints = _hints(field.name)
-    for key in sorted(hints.keys() ^ field.settings.keys()):
+    settings: dict[str, Any] = {k: v for k, v in _LATER.items() if k in hints} | dict(field.settings)
+    for key in sorted(hints.keys() ^ settings.keys()):
         what = "is missing" if key in hints else "is unknown"
         raise ValueError(f"the setting '{key}' of the {field.name} field {what}; reconstruct again")
     most = sum(v.numel() for v in field.arrays.values())
-    settings: dict[str, Any] = dict(field.settings)
     for key, hint in hints.items():
         value = settings[key]
         # Every number of units, layers or features is that of an axis or of arrays; the other two are no sizes.

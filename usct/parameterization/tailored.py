@@ -19,7 +19,8 @@ class TailoredGrid(Field):
     """change = envelope x F^-1 sqrt(spectrum) F parameters: all Fourier features of a lattice at once.
 
     Its tangent kernel has the prescribed spectrum, whatever the parameters' values, and is stationary but for
-    the envelope; with independent standard normal parameters it is a random field with that spectrum.
+    the envelope; with independent standard normal parameters it is a random field with that spectrum. Where tissues
+    are held apart (see `hold`), each has an envelope and parameters of its own, so that features end where it does.
 
     Args:
         start: The base image.
@@ -27,6 +28,7 @@ class TailoredGrid(Field):
         bounds: Lowest and highest sound speed [m/s].
         spectrum: Of the tangent kernel, which is also the variance of the Fourier coefficients of a unitary
             transform if the parameters are standard normal.
+        n_tissues: How many tissues have parameters of their own.
 
     Raises:
         ValueError: If the spectrum reaches beyond the grid's Nyquist wavenumber.
@@ -36,25 +38,42 @@ class TailoredGrid(Field):
     amplitude: torch.Tensor
     shaping: torch.Tensor
     envelope: torch.Tensor
+    windows: torch.Tensor
     noise: torch.Tensor
 
     def __init__(
-        self, start: Medium, region: torch.Tensor, bounds: tuple[float, float], spectrum: RadialSpectrum
+        self,
+        start: Medium,
+        region: torch.Tensor,
+        bounds: tuple[float, float],
+        spectrum: RadialSpectrum,
+        n_tissues: int = 1,
     ) -> None:
         super().__init__(start, region, bounds)
         self.lattice = tuple(next_fast_len(math.ceil(PADDING * n), real=True) for n in self.grid.shape)
         wavenumbers = lattice_wavenumbers(self.lattice, self.grid.spacing)
-        self.white = nn.Parameter(torch.zeros(self.lattice, dtype=torch.float64))
         self.register_buffer("amplitude", torch.zeros_like(wavenumbers))
         self.register_buffer("shaping", torch.ones_like(wavenumbers))
-        self.register_buffer("envelope", self.window(self.grid).clone())
         self.register_buffer("noise", torch.zeros((), dtype=torch.float64))
+        self._part(self.region.double().expand(n_tissues, *self.grid.shape) / n_tissues)
         self.reshape(spectrum)
+
+    def _part(self, freedom: torch.Tensor) -> None:
+        """Make parameters and envelopes for tissues of some freedom, shape (tissue, *grid.shape)."""
+        several = freedom.shape[:1] if len(freedom) > 1 else ()
+        self.n_tissues = len(freedom)
+        zeros = torch.zeros(*several, *self.lattice, dtype=torch.float64, device=self.base.device)
+        self.white = nn.Parameter(zeros)
+        apart = (self.region * freedom.to(self.base)).reshape(*several, *self.grid.shape)
+        self.register_buffer("windows", apart, persistent=False)
+        self.register_buffer("envelope", apart.clone())
 
     def change(self, grid: Grid) -> torch.Tensor:
         """Change of log slowness, interpolated from the image grid."""
-        image = _filter(self.white, self.amplitude)[tuple(slice(n) for n in self.grid.shape)]
-        return resample(self.envelope * image, self.grid, grid)
+        n_rows, n_columns = self.grid.shape
+        image = _filter(self.white, self.amplitude)[..., :n_rows, :n_columns]
+        parts = (self.envelope * image).reshape(self.n_tissues, *self.grid.shape)
+        return resample(parts.sum(dim=0), self.grid, grid)
 
     def free_cells(self, grid: Grid) -> torch.Tensor:
         """Cells of a grid that the region reaches through interpolation, its negative lobes included."""
@@ -64,7 +83,7 @@ class TailoredGrid(Field):
         """See Parameterization; the image stays as it is."""
         super().hold(freedom)
         self.bake()
-        self.envelope.copy_(self.window(self.grid))
+        self._part(freedom.reshape(-1, *self.grid.shape))
 
     def reset(self) -> None:
         """Set all parameters to zero."""
@@ -84,7 +103,7 @@ class TailoredGrid(Field):
                 f"{1e3 * self.grid.spacing:g} mm; use a finer image grid or a lower frequency"
             )
         self.bake()
-        self.envelope.copy_(self.window(self.grid))
+        self.envelope.copy_(self.windows)
         wavenumbers = lattice_wavenumbers(self.lattice, self.grid.spacing)
         self.amplitude.copy_(spectrum(wavenumbers).sqrt())
         self.shaping.fill_(1.0)
@@ -116,9 +135,9 @@ class TailoredGrid(Field):
 
     def precondition(self, gradient: torch.Tensor, cutoff: float) -> torch.Tensor:  # noqa: ARG002 # spectrum is cut
         """Divide by the curvature expected at every wavenumber."""
-        return _filter(gradient.reshape(self.lattice), self.shaping).reshape(-1)
+        return _filter(gradient.reshape(self.white.shape), self.shaping).reshape(-1)
 
 
 def _filter(image: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
     """Multiply by a real transfer function of the wavenumber; symmetric as a linear map."""
-    return torch.fft.irfft2(transfer * torch.fft.rfft2(image), s=image.shape)
+    return torch.fft.irfft2(transfer * torch.fft.rfft2(image), s=image.shape[-2:])
