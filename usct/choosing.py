@@ -15,6 +15,7 @@ from usct.inversion.schedule import (
     Stage,
     continuation,
     with_attenuation,
+    with_edges,
     with_misfits,
     within_budget,
 )
@@ -33,6 +34,9 @@ from usct.parameterization.siren import FITTED_LAYERS, Siren
 from usct.parameterization.spectrum import RadialSpectrum, fresnel_wavenumber, tailored_spectrum
 from usct.parameterization.tailored import TailoredGrid
 from usct.units import attenuation_from_db
+
+EDGE_SOLVES = 2
+"""Solutions of the wave equation that sharpening the image takes."""
 
 N_POINTS = 400
 """Points of the field of view at which the instrument's own wavenumbers are looked at."""
@@ -182,7 +186,7 @@ def schedule_of(observed: Spectra, config: RunConfig, kernel: Kernel | None = No
         kernel: What kernels that can be tailored are tailored to; None for the data.
 
     Raises:
-        InputError: If misfits, attenuation or budget do not suit the frequencies.
+        InputError: If misfits, attenuation, edges or budget do not suit the frequencies.
     """
     settings = config.schedule
     template = Stage(
@@ -206,9 +210,15 @@ def schedule_of(observed: Spectra, config: RunConfig, kernel: Kernel | None = No
                 "least-squares"
             )
         schedule = with_attenuation(schedule)
-    if settings.max_solves is None:
-        return schedule
-    try:
-        return within_budget(schedule, settings.max_solves, n_solves(observed))
-    except ValueError as error:
-        raise InputError(f"schedule.max_solves: {error}") from None
+    if settings.edges and schedule[-1].is_band:
+        raise InputError(
+            f"schedule.edges: follows misfits of single frequencies alone; let another follow {schedule[-1].misfit} in "
+            "misfit.name, such as least-squares"
+        )
+    if settings.max_solves is not None:
+        reserved = n_solves(observed) + (EDGE_SOLVES if settings.edges else 0)
+        try:
+            schedule = within_budget(schedule, settings.max_solves, reserved)
+        except ValueError as error:
+            raise InputError(f"schedule.max_solves: {error}") from None
+    return with_edges(schedule) if settings.edges else schedule

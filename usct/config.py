@@ -22,7 +22,6 @@ Speed = Annotated[float, Field(gt=300, lt=6000)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Optimizer = Literal["gauss-newton", "conjugate-gradients", "l-bfgs", "adam"]
 
-
 ALIASES = {
     "r0": "pixel",
     "grid": "pixel",
@@ -113,6 +112,10 @@ class ScheduleSettings(Section):
         "never",
         description="auto: leave a frequency as soon as the kernels say that only noise is left of its data; each such "
         "question costs a fifth of an update, or half of one without tailored kernels.",
+    )
+    edges: bool = Field(
+        False,
+        description="Finish with the sharpest image (least total variation) that explains data as well.",
     )
     damping_time_us: float | None = Field(
         None, gt=0, description="Damp traces by exp(-t/tau) [us] and solve at the matching complex frequency."
@@ -276,9 +279,8 @@ class RunConfig(Section):
 
 def preset_names() -> tuple[str, ...]:
     """Names of the presets that come with usct."""
-    return tuple(
-        sorted(p.name[:-5] for p in resources.files("usct.presets").iterdir() if p.name.endswith(".toml"))
-    )
+    files = resources.files("usct.presets").iterdir()
+    return tuple(sorted(file.name[:-5] for file in files if file.name.endswith(".toml")))
 
 
 def load_config(preset: str | None, file: Path | None, overrides: Sequence[str]) -> RunConfig:

@@ -253,8 +253,12 @@ def _stage(
 
 
 def _of_speed(schedule: Schedule) -> Schedule:
-    """The stages that seek the sound speed, which is what the kernels are told of."""
-    return tuple(stage for stage in schedule if stage.unknown == "sound_speed" and not stage.is_band)
+    """The stages that seek the sound speed by its kernel, which is what is told of."""
+    return tuple(
+        stage
+        for stage in schedule
+        if stage.unknown == "sound_speed" and not stage.is_band and not stage.sharpens
+    )
 
 
 def _arrays(result: Reconstruction, inversion: Inversion) -> Mapping[str, torch.Tensor]:

@@ -8,14 +8,15 @@ from dataclasses import replace
 import torch
 
 from usct.acquisition import Spectra, TransducerArray
-from usct.forward.helmholtz import ResonanceError
 from usct.grid import Grid
 from usct.inversion.band import Band, BandData
 from usct.inversion.discretization import Discretization
+from usct.inversion.edges import sharpest_step
 from usct.inversion.objective import Objective, Point
 from usct.inversion.optimizers import Optimizer, optimizer_for
 from usct.inversion.schedule import Kernel, Schedule, Stage
 from usct.inversion.state import Predicted, State
+from usct.inversion.stepping import NotFiniteError, is_finite, stepped
 from usct.inversion.tailoring import expected_envelope, measure
 from usct.medium import Medium
 from usct.misfit.catalogue import misfit_of
@@ -23,13 +24,10 @@ from usct.parameterization.base import Parameterization
 from usct.parameterization.catalogue import trained
 from usct.reconstruction import Iterate, Reconstruction, Record, Status
 
-MAX_HALVINGS = 3
+SLACK = 0.02
+"""Share by which an image that was sharpened may explain the data less well."""
 BAND_KERNEL = Kernel(sharpness=0.0, reach=0.35)
 """Where misfits of bands do not say what each datum is off by, which measured kernels are made from."""
-
-
-class NotFiniteError(ArithmeticError):
-    """An objective, gradient or step is infinite or undefined; the loop ends the run with the last good image."""
 
 
 class Inversion:
@@ -139,7 +137,7 @@ class Inversion:
         self._unfitted = state.unfitted
         opened_with, solved_before = _solves(state, len(stage.frequencies))
         point = objective.at(self.parameterization.vector())
-        if not _is_finite(point):
+        if not is_finite(point):
             raise NotFiniteError(f"It was met at the start of {stage.name}, before any update there.")
         state = self._told(state, Predicted.of(stage.frequencies, point.residuals))
         if stage.max_solves is not None:
@@ -186,7 +184,7 @@ class Inversion:
     def tailored_at(self, point: Point, stage: Stage, iteration: int) -> Point:
         """The point with the kernel tailored anew to its data, where the parameterization wants that."""
         when = self.parameterization.tailored
-        if when == "never" or (when == "stage" and iteration > 0):
+        if stage.sharpens or when == "never" or (when == "stage" and iteration > 0):
             return point
         wave, water = self._wavenumber(stage), self.discretization.water_sound_speed
         kernel = BAND_KERNEL if stage.is_band and stage.kernel is None else stage.kernel
@@ -218,27 +216,40 @@ class Inversion:
         Raises:
             NotFiniteError: If the step is not finite, or the objective is not however short the step.
         """
+        if stage.sharpens:
+            return self._sharpened(objective, stage, point)
         cutoff = 2 * stage.cutoff * self._wavenumber(stage)
         step = optimizer.step(point, lambda v: self.parameterization.precondition(v, cutoff))
-        if not torch.isfinite(step).all():
-            raise NotFiniteError(f"It was met in the search for a step at {stage.name}.")
-        usable = True
-        for halving in range(min(MAX_HALVINGS + 1, objective.n_left)):
-            self.parameterization.load(point.parameters + step * 0.5**halving)
+
+        def go(length: float) -> None:
+            self.parameterization.load(point.parameters + step * length)
             self.parameterization.constrain()
-            try:
-                trial = objective.at(self.parameterization.vector())
-            except ResonanceError:
-                usable = False
-                continue
-            usable = _is_finite(trial)
-            if usable and (trial.value <= point.value or not optimizer.monotone):
-                return trial
-        if not usable:
-            raise NotFiniteError(f"It was met at every length of a step at {stage.name}.")
-        optimizer.forget()
-        self.parameterization.load(point.parameters)
-        return point
+
+        trial = stepped(objective, stage.name, step, go, point.value if optimizer.monotone else math.inf)
+        if trial is None:
+            optimizer.forget()
+            self.parameterization.load(point.parameters)
+        return trial or point
+
+    def _sharpened(self, objective: Objective, stage: Stage, point: Point) -> Point:
+        """The sharpest image that explains the data as well, or on the way to it as far as the waves are linear.
+
+        Raises:
+            NotFiniteError: As for an update.
+        """
+        start, before = self._medium(), self._field()
+        window = self._region * self.parameterization.freedom.cpu()
+        step = sharpest_step(point, start, window, 2 * min(stage.cutoff, 1.0) * self._wavenumber(stage))
+
+        def go(length: float) -> None:
+            speed = (start.sound_speed * torch.exp(-length * step)).clamp(*self.parameterization.bounds)
+            fitted = self.parameterization.fitted_to(replace(start, sound_speed=speed))
+            self.parameterization.load_state_dict(fitted.state_dict())
+
+        trial = stepped(objective, stage.name, step, go, (1 + SLACK) * point.value)
+        if trial is None:
+            self.parameterization.load_state_dict(before)
+        return trial or point
 
     def _objective(self, stage: Stage, observed: Spectra, speeds: tuple[float, float]) -> Objective:
         self.parameterization.seek(stage.unknown)
@@ -301,7 +312,3 @@ def _solves(state: State, per_point: int) -> tuple[int, int]:
     before = history[-done_here - 1].n_solves if len(history) > done_here else 0
     # A resumed stage solves for its last point once more, which an uninterrupted one need not.
     return before, history[-1].n_solves - per_point if done_here else before
-
-
-def _is_finite(point: Point) -> bool:
-    return math.isfinite(point.value) and bool(torch.isfinite(point.gradient).all())

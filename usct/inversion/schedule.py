@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 
+from usct.inversion.edges import N_PRODUCTS
 from usct.misfit.catalogue import BAND_NAMES, MisfitName
 from usct.misfit.spectra import SourceWeights
 from usct.parameterization.base import Unknown
@@ -60,6 +61,8 @@ class Stage:
         source_weights: Which unknown weights the misfit fits.
         unknown: Which map is sought; the other holds.
         misfit: How data are compared.
+        sharpens: Whether updates, instead of explaining the data better, look for the sharpest image that explains
+            them as well, see `edges`.
     """
 
     frequencies: tuple[float, ...]
@@ -74,6 +77,7 @@ class Stage:
     kernel: Kernel | None = None
     unknown: Unknown = "sound_speed"
     misfit: MisfitName = "least-squares"
+    sharpens: bool = False
 
     def __post_init__(self) -> None:
         """Refuse stages that cannot run."""
@@ -90,6 +94,7 @@ class Stage:
         frequencies = " + ".join(f"{f / 1e3:.4g}" for f in self.frequencies) + " kHz"
         means: list[str] = [self.misfit] if self.misfit != "least-squares" else []
         means += [self.unknown] if self.unknown != "sound_speed" else []
+        means += ["edges"] if self.sharpens else []
         return ", ".join([frequencies, *means])
 
     @property
@@ -114,7 +119,7 @@ class Stage:
         0.65 MHz grows more slowly, because small grids leave processors idle. Gauss-Newton adds products over
         the fields, each about a fifth of a factorisation.
         """
-        products = self.n_inner if self.optimizer in ("gauss-newton", "adam") else 0.5
+        products = self.n_inner if self.sharpens or self.optimizer in ("gauss-newton", "adam") else 0.5
         return sum((f / 1e6) ** 1.5 for f in self.frequencies) * (1.0 + 0.4 * products)
 
 
@@ -249,3 +254,12 @@ def with_attenuation(schedule: Schedule) -> Schedule:
                 replace(stage, n_iterations=count, cutoff=cutoff, unknown=unknown, misfit="least-squares")
             )
     return (*stages, replace(schedule[-1], n_iterations=1))
+
+
+def with_edges(schedule: Schedule) -> Schedule:
+    """The schedule and one update more, at its last frequency, that sharpens the finished image.
+
+    Args:
+        schedule: Its last stage seeks the sound speed and compares single frequencies.
+    """
+    return (*schedule, replace(schedule[-1], n_iterations=1, n_inner=N_PRODUCTS, sharpens=True))
