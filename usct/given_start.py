@@ -9,6 +9,7 @@ from scipy.ndimage import binary_fill_holes
 
 from usct.acquisition import Acquisition, Spectra
 from usct.config import RunConfig
+from usct.errors import InputError
 from usct.grid import resample
 from usct.medium import Medium
 from usct.starting.skull.fitting import best_factor, scaled_bone
@@ -62,6 +63,9 @@ def with_fitted_bone(
         observed: Data to invert.
         water: Sound speed of the water [m/s].
         run: Makes a run, and tells what it leaves unexplained of its data, as the last record does.
+
+    Raises:
+        InputError: If the data are not damped.
     """
     given = given_start(acquisition, config)
     if not config.start.fit_bone or given is None:
@@ -69,6 +73,11 @@ def with_fitted_bone(
     bone = given.sound_speed > BONE_SPEED
     if not bool(bone.any()):
         return acquisition
+    if not observed.damping > 0:
+        raise InputError(
+            "start.fit_bone = true needs damped data, since late echoes mislead it; set schedule.damping_time_us, or "
+            "start.fit_bone to false"
+        )
     given = replace(given, speed_frequency=_middle(given, observed))
     lowest = observed.at(observed.frequencies.min()[None])
     schedule = config.schedule.model_copy(update={"iterations": N_FITTING, "max_solves": None})

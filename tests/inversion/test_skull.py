@@ -14,6 +14,7 @@ from usct import api, phantom
 from usct.acquisition import Acquisition, Spectra, TransducerArray
 from usct.assembly import build_inversion
 from usct.config import RunConfig, load_config
+from usct.errors import InputError
 from usct.forward.analytic import cylinder_field
 from usct.forward.helmholtz import Helmholtz
 from usct.given_start import told_of_bone, with_fitted_bone
@@ -273,6 +274,8 @@ def test_bone_that_is_wrong_is_fitted_to_the_lowest_frequency(
     )
     uniform = config.model_copy(update={"start": config.start.model_copy(update={"sound_speed": 1500.0})})
     assert fit_bone(scan, uniform, observed) is scan
+    with pytest.raises(InputError, match="damped"):
+        fit_bone(scan, config, replace(observed, damping=0.0))
 
 
 def test_grids_may_be_kept_fine_at_low_frequencies() -> None:
