@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, TypeVar
 
-from napari.qt.threading import create_worker
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEventLoop, QThreadPool, QTimer
 from qtpy.QtWidgets import QApplication
+from superqt.utils import create_worker
 
 Result = TypeVar("Result")
 
@@ -31,7 +31,7 @@ def in_background(
         failed: Gets the sentence of an error that users can mend; other errors are napari's to show.
 
     Returns:
-        napari's worker.
+        The worker.
     """
     _wait_at_the_end()
     worker = create_worker(_settled(work), _start_thread=False, _ignore_errors=True)
@@ -59,7 +59,7 @@ def waited(work: Callable[[], Result]) -> Result:
     worker = create_worker(_settled(work), _start_thread=False, _ignore_errors=True)
     worker.returned.connect(found.append)
     worker.errored.connect(errors.append)
-    worker.finished.connect(loop.quit)
+    worker.finished.connect(lambda *_: loop.quit())
     worker.start()
     loop.exec()
     if errors:

@@ -186,8 +186,12 @@ class KernelsPanel(QWidget):
         self.mode.blockSignals(True)
         self.mode.setRange(1, len(diagnosis.image_kernel.modes))
         self.mode.blockSignals(False)
-        put = [partial(self._put, made) for made in self._mode_layers()]
-        one_by_one([self._draw, *put, self._show])
+        one_by_one([self._draw, lambda: self._put_mode(0), lambda: self._put_mode(1), self._show])
+
+    def _put_mode(self, side: int) -> None:
+        """Put the pattern that is chosen by now into its layer in the image, 0, or in the data, 1."""
+        for made in self._mode_layers()[side : side + 1]:
+            self._put(made)
 
     def _draw(self) -> None:
         curves = [self.plots[name] for name in ("Spectrum", "Detail", "Theory")]
@@ -213,8 +217,8 @@ class KernelsPanel(QWidget):
     def _show_mode(self) -> None:
         """Put the chosen pattern into its layers, and show them."""
         is_seen = "mode" in VIEWS[self.show_box.currentText()]
-        for made in self._mode_layers():
-            self._put(made)
+        for side in (0, 1):
+            self._put_mode(side)
         if not is_seen:
             self.show_box.setCurrentText("Pattern")
         elif not self.viewer.layers["pattern"].visible:

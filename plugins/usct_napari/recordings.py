@@ -115,11 +115,8 @@ def _traces(values: Any, rate: float, scan: Acquisition | ScanGlance, path: Path
     top, left, height = _beside(scan.array)
     n_tx, n_rx, _ = values.shape
     loud = loudness(np.asarray(values[n_tx // 2]))
-    if not isinstance(values, np.ndarray):
-        import dask.array
-
-        meta = np.empty(0, values.dtype)
-        values = dask.array.from_array(_Reported(values), chunks=(1, *values.shape[1:]), meta=meta)
+    if isinstance(values, StoredTraces):
+        values = _Reported(values)
     step = (scan.water_sound_speed or TYPICAL_WATER) / rate / MILLIMETRE
     facts = {
         "name": named("traces", path),
@@ -139,15 +136,22 @@ def _traces(values: Any, rate: float, scan: Acquisition | ScanGlance, path: Path
 
 
 class _Reported:
-    """Traces in a file for a window: where they cannot be read any more it says so, once, and shows zeros."""
+    """Traces in a file for a window: where they cannot be read any more it says so, once, and shows zeros.
+
+    An array as napari wants it; one of dask's would load much more than the traces.
+    """
 
     ndim = 3
 
     def __init__(self, traces: StoredTraces) -> None:
         self._traces, self.shape, self.dtype = traces, traces.shape, traces.dtype
+        self.size = math.prod(traces.shape)
         self._is_told = False
 
-    def __getitem__(self, index: tuple[slice, ...]) -> np.ndarray:
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self[:], dtype=dtype)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
         try:
             values, self._is_told = self._traces[index], False
             return values

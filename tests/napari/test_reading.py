@@ -100,7 +100,6 @@ def test_large_traces_stay_in_their_file(tmp_path, monkeypatch):
     io.save(scan, path)
     eager = opened(path)
     monkeypatch.setattr(reading, "LARGE", 0)
-    pytest.importorskip("dask.array", reason="dask comes with napari")
     lazy = opened(path)
     assert lazy.keys() == eager.keys()
     data = lazy["traces"][0]

@@ -9,10 +9,11 @@ import torch
 from PIL import Image
 from pydicom.data import get_testdata_file
 
+from tests.napari.conftest import LONGEST
 from usct import io
 from usct.acquisition import Acquisition, Traces, TransducerArray
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(LONGEST)]
 
 
 def test_everything_opens_without_a_complaint(drive, tmp_path):
