@@ -33,6 +33,9 @@ Every second cell, as on a chessboard, holds just that.
 COARSEST = 2.5 * MILLIMETRE
 """Cells of the solver's grids at most: skulls are a few millimetres thick [m]."""
 
+RIM_CELLS = 3
+"""Cells from the rim of the inside to where the chessboard begins."""
+
 ACROSS = 2 * math.pi / 3
 """Least angle between transmit and receive, seen from the middle, of what has crossed the ring [rad]."""
 
@@ -120,8 +123,9 @@ def plan(
             seen[group[0]] = _sight(one, array, group[0], tables)
         case = Outlook(n_elements, group, one.attenuation is not None)
         outlook = _outlook([seen[f] for f in group], tables, case)
-        before = tables.inside.speed * seen[group[-1]].points.basis.before
-        made = dataclasses.replace(made, before=before, outlooks=(*made.outlooks, outlook))
+        if math.isnan(made.before):
+            made = dataclasses.replace(made, before=tables.inside.speed * seen[group[-1]].points.basis.before)
+        made = dataclasses.replace(made, outlooks=(*made.outlooks, outlook))
         if on_outlook is not None:
             on_outlook(made)
     return made
@@ -196,7 +200,7 @@ class _Tables:
         key = frequency, grid
         if key not in self._points:
             cells = self.inside.on(grid)
-            weights = chessboard(cells.reshape(-1).nonzero()[:, 0].numpy(), grid.shape)
+            weights = chessboard(cells.reshape(-1).nonzero()[:, 0].numpy(), grid.shape, RIM_CELLS)
             rows = torch.from_numpy(weights.nonzero()[0])
             highest = BAND * 4 * math.pi * frequency / self.inside.water
             where = grid.points()[cells][rows].numpy()

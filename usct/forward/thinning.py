@@ -30,26 +30,27 @@ def every_other(cells: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return _clean((1 + share * (-1.0) ** y) * (1 + share * (-1.0) ** x))
 
 
-def chessboard(cells: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def chessboard(cells: np.ndarray, shape: tuple[int, ...], rim: int = RIM_CELLS) -> np.ndarray:
     """Weights of a sum over every second cell as on a chessboard, for summands up to sqrt(2) pi / spacing.
 
     Args:
         cells: Flat indices, shape (cell,).
         shape: Of the grid.
+        rim: Cells from the rim to where the chessboard begins.
 
     Returns:
         Shape (cell,); two inside, one at the rim, zero for cells that are left out.
     """
     y, x = np.divmod(cells, shape[1])
-    return _clean(1 + _share(cells, shape) * (-1.0) ** (y + x))
+    return _clean(1 + _share(cells, shape, rim) * (-1.0) ** (y + x))
 
 
-def _share(cells: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _share(cells: np.ndarray, shape: tuple[int, ...], rim: int = RIM_CELLS) -> np.ndarray:
     """Share that the coarse lattice has in the weight of each cell, zero at the rim to one inside."""
     inside = np.zeros(shape)
     inside.reshape(-1)[cells] = 1
     depth = scipy.ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1].reshape(-1)[cells]
-    return np.sin(0.5 * np.pi * np.clip((depth - 1) / RIM_CELLS, 0, 1)) ** 2
+    return np.sin(0.5 * np.pi * np.clip((depth - 1) / rim, 0, 1)) ** 2
 
 
 def _clean(weights: np.ndarray) -> np.ndarray:
