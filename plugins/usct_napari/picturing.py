@@ -14,7 +14,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QDockWidget
 
 from usct_napari.opening import frame
-from usct_napari.samples import breast_file, breast_layers, traces_file
+from usct_napari.samples import breast_file, layers_of, traces_file
 from usct_napari.sourcing import source_of
 
 SIZE = (1440, 900)
@@ -179,7 +179,7 @@ def take(folder: Path, scan: Path, traces: Path) -> list[Path]:
     pictures = [folder / f"{name}.png" for name in ("scan", "reconstruct", "kernels", "maps", "compare")]
     picture_scan(window, traces, pictures[0])
     window.viewer.layers.clear()
-    window.add(breast_layers(scan))
+    window.add(layers_of(scan))
     _picture_reconstruction(window, scan, pictures[1])
     picture_kernels(window, *pictures[2:4])
     window.show_lists(False)

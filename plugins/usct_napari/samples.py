@@ -17,25 +17,28 @@ from usct_napari.reading import Found, read_or_tell
 if TYPE_CHECKING:
     from usct.acquisition import Acquisition, TransducerArray
 
-VERSION = "4"
+VERSION = "5"
 """Of what the samples hold; another one makes them anew."""
-BREAST, HEAD, TRACES = "breast.h5", "head-phantom.h5", "disc-traces.h5"
-PHANTOM = "breast-phantom.h5"
-"""What the breast's scan was made of; it lies beside the scan, and knows tissues and lesions."""
+BREAST, HEAD, TRACES = "breast.h5", "head.h5", "disc-traces.h5"
 GAPS, DEAD = (7, 8, 9, 30, 31, 54), (5, 20)
 """Places of the ring of traces where no element is, and elements that hear and send nothing."""
 
 
 def breast() -> Found:
     """A breast phantom in a ring of 128 elements, spectra at 150, 200 and 250 kHz, 40 dB."""
-    return _with_panel("Reconstruct", breast_layers(_kept(BREAST)))
+    return _with_panel("Reconstruct", layers_of(_kept(BREAST)))
 
 
-def breast_layers(scan: Path) -> Found:
-    """All layers of the breast's scan and of the phantom beside it, which shows the truth already."""
-    found = read_or_tell([str(scan.with_name(PHANTOM)), str(scan)])
+def layers_of(scan: Path) -> Found:
+    """All layers of a sample's scan and of the phantom beside it, which shows the truth already."""
+    found = read_or_tell([str(_phantom(scan)), str(scan)])
     layers: Any = [data for data in found if not _is_truth(data, scan)]
     return layers
+
+
+def _phantom(scan: Path) -> Path:
+    """What a sample's scan was made of; it lies beside the scan, and knows tissues and lesions."""
+    return scan.with_name(f"{scan.stem}-phantom.h5")
 
 
 def _is_truth(data: Any, scan: Path) -> bool:
@@ -44,8 +47,8 @@ def _is_truth(data: Any, scan: Path) -> bool:
 
 
 def head() -> Found:
-    """A head phantom: sound speed, attenuation, density and tissues."""
-    return read_or_tell(str(_kept(HEAD)))
+    """A head with a bleeding in a ring of 64 elements, spectra from 50 to 250 kHz, 30 dB; the skull is known."""
+    return _with_panel("Reconstruct", layers_of(_kept(HEAD)), preset="head")
 
 
 def traces() -> Found:
@@ -53,13 +56,20 @@ def traces() -> Found:
     return _with_panel("Scan", read_or_tell(str(_kept(TRACES))))
 
 
-def _with_panel(name: str, found: Any) -> Found:
-    """What was opened, and beside it, once it is there, the panel with which to go on."""
+def _with_panel(name: str, found: Any, preset: str = "") -> Found:
+    """What was opened, and beside it, once it is there, the panel with which to go on, its preset chosen."""
     viewer = current_viewer()
-    if viewer is not None and found != [(None,)]:
-        from qtpy.QtCore import QTimer
+    if viewer is None or found == [(None,)]:
+        return found
+    from qtpy.QtCore import QTimer
 
-        QTimer.singleShot(0, lambda: open_panel(viewer, name))
+    def show() -> None:
+        open_panel(viewer, name)
+        if preset:
+            panel: Any = viewer.window.dock_widgets[f"{name} (usct)"]
+            panel.form.preset.setCurrentText(preset)
+
+    QTimer.singleShot(0, show)
     return found
 
 
@@ -109,14 +119,27 @@ def _make_breast(path: Path) -> None:
     made = phantom.make("breast", seed=3, spacing=0.8e-3)
     # The inversion knows no density yet: contrasts of it would appear as edges in the sound speed.
     made = replace(made, medium=replace(made.medium, density=None))
-    io.save(made, path.with_name(PHANTOM))
+    io.save(made, _phantom(path))
     io.save(simulate(made, TransducerArray.ring(128, 0.1), (1.5e5, 2e5, 2.5e5), seed=3), path)
 
 
 def _make_head(path: Path) -> None:
-    from usct import io, phantom
+    import numpy as np
 
-    io.save(phantom.make("head", seed=1, spacing=1e-3), path)
+    from usct import io, phantom
+    from usct.acquisition import TransducerArray
+    from usct.api import simulate
+    from usct.preflight import water_of
+    from usct.starting.skull.labels import skull_of
+    from usct.starting.skull.model import placed
+    from usct.starting.skull.registration import Rigid
+
+    made = phantom.make("head_haemorrhage", seed=3, spacing=1e-3)
+    io.save(made, _phantom(path))
+    frequencies = (5e4, 7.5e4, 1e5, 1.25e5, 1.5e5, 2e5, 2.5e5)
+    scan = simulate(made, TransducerArray.ring(64, 0.11), frequencies, snr_db=30, seed=3)
+    start = placed(skull_of(made), Rigid.translation(np.zeros(2)), made.medium.grid, water_of(made.medium))
+    io.save(replace(scan, start=start.medium), path)
 
 
 def _make_traces(path: Path) -> None:

@@ -61,6 +61,10 @@ def test_three_clicks_lead_from_an_empty_window_to_an_image(drive, tmp_path):
     assert "3 clicks" in drive("three_clicks", tmp_path).splitlines()
 
 
+def test_the_head_opens_with_its_skull_and_one_click_leads_to_an_image(drive, tmp_path):
+    drive("head_sample", tmp_path)
+
+
 def test_what_is_hostile_costs_a_sentence(drive, tmp_path):
     drive("hostile", tmp_path)
 
