@@ -198,9 +198,9 @@ def test_reconstruct_writes_result_and_figure_and_prints_scores(folder, monkeypa
     api = FakeApi()
     asked = use(monkeypatch, api)
     output = folder / "out" / "result.h5"
-    words = ("--preset", "breast", "--set", "a.b=1", "--set", "c=2", "--device", "cpu")
+    words = ("--preset", "breast", "--set", "a.b=1", "--set", "c=2", "--edges", "--device", "cpu")
     assert run("reconstruct", folder / "scan.h5", "-o", output, *words) == 0
-    assert asked == [("breast", None, ["a.b=1", "c=2", "device=cpu"])]
+    assert asked == [("breast", None, ["a.b=1", "c=2", "schedule.edges=true", "device=cpu"])]
     assert api.scan is not None
     assert api.scan.truth is None, "what makes the image must not see the truth"
     assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")

@@ -96,6 +96,10 @@ def reconstruct(
         bool,
         typer.Option("--attenuation", help="Seek attenuation as well; takes about twice as long."),
     ] = False,
+    edges: Annotated[
+        bool,
+        typer.Option("--edges", help="Finish with the sharpest image that explains the data as well."),
+    ] = False,
     misfit: Annotated[
         str | None,
         typer.Option(
@@ -150,7 +154,7 @@ def reconstruct(
       usct reconstruct scan.h5 -o result.h5
       usct reconstruct scan.h5 -o result.h5 --preset breast --set schedule.iterations=3 --device cuda:0
       usct reconstruct scan.h5 -o result.h5 --parameterization siren
-      usct reconstruct scan.h5 -o result.h5 --attenuation
+      usct reconstruct scan.h5 -o result.h5 --attenuation --edges
       usct reconstruct scan.h5 -o result.h5 --misfit envelope,least-squares
       usct reconstruct scan.h5 -o result.h5 --resume
       usct reconstruct delta_tof.mat --positions elements.mat --water-temperature 20 -o tof.h5
@@ -162,6 +166,8 @@ def reconstruct(
         overrides.append(f"misfit.name={misfit}")
     if attenuation:
         overrides.append("attenuation.invert=true")
+    if edges:
+        overrides.append("schedule.edges=true")
     if stop is not None:
         overrides.append(f"schedule.stop={stop}")
     if device is not None:
