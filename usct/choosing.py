@@ -10,6 +10,7 @@ from usct.config import RunConfig
 from usct.errors import InputError
 from usct.grid import Grid
 from usct.inversion.schedule import (
+    EDGE_SOLVES,
     Kernel,
     Schedule,
     Stage,
@@ -34,9 +35,6 @@ from usct.parameterization.siren import FITTED_LAYERS, Siren
 from usct.parameterization.spectrum import RadialSpectrum, fresnel_wavenumber, tailored_spectrum
 from usct.parameterization.tailored import TailoredGrid
 from usct.units import attenuation_from_db
-
-EDGE_SOLVES = 2
-"""Solutions of the wave equation that sharpening the image takes."""
 
 N_POINTS = 400
 """Points of the field of view at which the instrument's own wavenumbers are looked at."""

@@ -16,6 +16,7 @@ from usct.grid import Grid, low_pass
 from usct.inversion import edges
 from usct.inversion.edges import sharpened, steepness, steps, steps_adjoint
 from usct.inversion.schedule import Stage, continuation, with_edges
+from usct.inversion.skipping import n_solves
 from usct.inversion.state import State
 from usct.parameterization.spectrum import RadialSpectrum
 from usct.reconstruction import Status
@@ -134,6 +135,14 @@ def test_a_run_resumed_before_its_end_sharpens_the_same(scan, observed):
     iterates.close()
     resumed = inversion(scan.array, sharpening()).run(observed, State.from_arrays(last.arrays, last.texts))
     assert torch.equal(resumed.medium.sound_speed, whole.medium.sound_speed)
+
+
+def test_a_budget_holds(scan, observed):
+    config = load_config(None, None, ["schedule.edges=true", "schedule.max_solves=12"])
+    result = inversion(scan.array, schedule_of(observed, config)).run(observed)
+    assert result.history[-1].stage.endswith("edges")
+    # What is left is for the look for cycle skips.
+    assert result.history[-1].n_solves <= 12 - n_solves(observed)
 
 
 def test_settings_put_the_edges_last(observed):

@@ -14,6 +14,9 @@ from usct.parameterization.spectrum import RadialSpectrum, Tailoring, ring_symbo
 
 OptimizerName = Literal["gauss-newton", "conjugate-gradients", "l-bfgs", "adam"]
 
+EDGE_SOLVES = 2
+"""Factorisations that sharpening an image takes where the waves are linear enough."""
+
 ATTENUATION_CUTOFF = 0.35
 """Finest detail of the attenuation that is sought, as a share of that of the sound speed."""
 
@@ -260,6 +263,9 @@ def with_edges(schedule: Schedule) -> Schedule:
     """The schedule and one update more, at its last frequency, that sharpens the finished image.
 
     Args:
-        schedule: Its last stage seeks the sound speed and compares single frequencies.
+        schedule: Its last stage seeks the sound speed and compares single frequencies. If it has a budget, the new
+            one's is `EDGE_SOLVES`.
     """
-    return (*schedule, replace(schedule[-1], n_iterations=1, n_inner=N_PRODUCTS, sharpens=True))
+    last = schedule[-1]
+    budget = None if last.max_solves is None else EDGE_SOLVES
+    return (*schedule, replace(last, n_iterations=1, n_inner=N_PRODUCTS, max_solves=budget, sharpens=True))
