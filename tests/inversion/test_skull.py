@@ -25,6 +25,7 @@ from usct.medium import Medium
 from usct.misfit.selection import select
 from usct.misfit.spectra import LeastSquares
 from usct.parameterization.base import Parameterization
+from usct.parameterization.catalogue import restored, trained
 from usct.parameterization.pixel import PixelGrid
 from usct.parameterization.spectrum import tailored_spectrum
 from usct.parameterization.tailored import TailoredGrid
@@ -104,6 +105,19 @@ def test_tissues_change_independently_each_within_its_prior() -> None:
         field.white[1] += torch.randn(field.white[1].shape, generator=torch.Generator().manual_seed(0))
     moved = (field(GRID).sound_speed.detach() - before).abs() > 0
     assert bool(moved[GRID.disc(14e-3)].all()) and not bool(moved[~GRID.disc(18e-3)].any())
+
+
+def test_tissues_held_apart_are_saved_and_older_fields_still_read() -> None:
+    field, _ = held_apart()
+    noise = torch.randn(field.vector().shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    field.load(0.1 * noise)
+    saved = trained(field)
+    other = Grid.centred((17, 23), 2.9e-3)
+    assert torch.equal(restored(saved)(other).sound_speed, field(other).sound_speed)
+    whole = fields()[1]
+    older = trained(whole)
+    older = replace(older, settings={k: v for k, v in older.settings.items() if k != "n_tissues"})
+    assert torch.equal(restored(older)(other).sound_speed, whole(other).sound_speed)
 
 
 def test_features_in_the_brain_are_half_a_wavelength_wide() -> None:
