@@ -31,6 +31,7 @@ from usct_napari.comparison_words import score_table
 from usct_napari.layers import signed_layer
 from usct_napari.opening import frame_soon
 from usct_napari.plots import Plot
+from usct_napari.preparing import prepare
 from usct_napari.profiles import draw_histories, draw_profiles
 from usct_napari.side_by_side import pile, spread
 from usct_napari.sources import is_closed
@@ -178,7 +179,7 @@ class ComparePanel(QWidget):
             self.profiles.say(0, "open a scan with its truth, and results")
             self.profiles.refresh()
             return
-        self._follow_line(images)
+        in_background(lambda: prepare("shapes"), lambda _: self._follow_line())
         self._arrange()
         draw_histories(self.history, briefly(images))
         results = {image.name: image.result for image in images if image.result is not None}
@@ -200,8 +201,11 @@ class ComparePanel(QWidget):
         self.status.setText("")
         self.words.setHtml(score_table(scores))
 
-    def _follow_line(self, images: list[Image]) -> None:
+    def _follow_line(self) -> None:
         """Draw the images along the line in the viewer; made where it is missing."""
+        images = self.chosen
+        if is_closed(self) or not images:
+            return
         if LINE not in self.viewer.layers:
             grid = images[0].medium.grid
             middle = 0.5 * (grid.origin[-2] + grid.last[-2]) / MILLIMETRE
@@ -219,6 +223,8 @@ class ComparePanel(QWidget):
             )
             layer.events.data.connect(lambda _: self._draw_profiles())
             self.viewer.layers.selection.active = active
+            # It takes the place of the truth's error.
+            self._arrange()
         self._draw_profiles()
 
     def _draw_profiles(self) -> None:

@@ -57,5 +57,5 @@ def _join(window: "QMainWindow", panel: "QWidget") -> None:
 
 
 def _load(module: str) -> ModuleType:
-    prepare("image", "points", "shapes")
+    prepare("image", "points")
     return import_module(module)
