@@ -42,6 +42,9 @@ ACROSS = 2 * math.pi / 3
 COPIES = 8
 """Matrices of the finest detail that are in memory at a time, about."""
 
+LEAST_COST = 1e11
+"""Operations that an outlook takes as long as, however little it has to compute."""
+
 OnProgress = Callable[[float, str], None]
 
 
@@ -178,8 +181,8 @@ class _Tables:
         """Operations of an outlook, about."""
         n = self.size(frequencies[-1])
         if len(frequencies) == 1:
-            return n**3 + 0.8 * n_elements**2 * n**2
-        return n**3 + sum(4 * self.size(f) * self.size(g) ** 2 for f, g in pairwise(frequencies))
+            return LEAST_COST + n**3 + 0.8 * n_elements**2 * n**2
+        return LEAST_COST + n**3 + sum(4 * self.size(f) * self.size(g) ** 2 for f, g in pairwise(frequencies))
 
     def check(self, highest: float) -> None:
         """Refuse a frequency whose matrices do not fit in memory.

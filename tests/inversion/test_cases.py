@@ -1,25 +1,14 @@
-"""A case of the repository meets the score that its file promises."""
+"""A case of the repository meets the score that its file promises, and noise changes its image little."""
 
-import dataclasses
+import re
 
-from usct import api, phantom
-from usct.acquisition import TransducerArray
-from usct.config import load_config
-from usct.evaluation import evaluate
+from tests.bench import cases
 
 
-def test_the_disk_case_meets_its_score():
-    case = phantom.load_case("disk_ring")
-    made = phantom.make(case.phantom, seed=case.seed)
-    scan = api.simulate(
-        made,
-        TransducerArray.ring(case.elements, 1e-3 * case.ring_radius_mm),
-        [1e6 * f for f in case.frequencies_mhz],
-        snr_db=case.snr_db,
-        seed=case.noise_seed,
-        spacing=1e-3 * case.simulation_spacing_mm,
-    )
-    config = load_config(None, None, [f"start.sound_speed={case.start_sound_speed}"])
-    result = api.reconstruct(dataclasses.replace(scan, truth=None), config)
-    scores = evaluate(result.medium, made.medium, result.start)
-    assert scores.rmse <= case.expected_rmse < 0.5 * scores.start_rmse
+def test_the_disk_case_meets_its_score_and_is_repeatable(capsys):
+    assert cases.main(["disk_ring", "--repeat"]) == 0
+    said = capsys.readouterr().out
+    start, image, promised = (float(n) for n in re.findall(r"(?:start|image|promised) +([\d.]+)", said))
+    assert image <= promised < 0.5 * start
+    low, high = (float(n) for n in re.findall(r"agreement ([+-][\d.]+) and ([+-][\d.]+)", said)[0])
+    assert -3.0 < low < -0.05 and 0.05 < high < 3.0

@@ -63,6 +63,17 @@ def test_samples_that_were_dropped_without_a_filter_are_told(clean):
     assert found.numbers["nyquist"] == pytest.approx(0.3e6)
 
 
+@pytest.mark.parametrize(("samples", "cut"), [(512, False), (330, False), (270, True)])
+def test_a_record_that_ends_while_waves_arrive_is_told(clean, samples, cut):
+    """Waves across the ring and their pulse have passed after 95 us, 285 samples."""
+    short = planted.with_data(clean, clean.data.values[..., :samples].clone())
+    found = check(short)["record length"]
+    assert (found.verdict is Verdict.FAULT) is cut, found
+    assert found.numbers["end"] == pytest.approx(samples / 3e6)
+    if cut:
+        assert "record longer" in found.text and found.numbers["tail_db"] > -30
+
+
 def test_much_noise_alone_raises_no_alarm_of_anything_else():
     scan = planted.record(replace(planted.no_faults(), noise_db=-12.0), with_cylinder=True)
     assert faults_of(scan) <= {"noise floor", "bands"}

@@ -44,6 +44,7 @@ def check_spectra(scan: Acquisition) -> QualityReport:
             "offset",
             "crosstalk",
             "sampling",
+            "record length",
             "water",
             "synchronisation",
         )
@@ -51,11 +52,11 @@ def check_spectra(scan: Acquisition) -> QualityReport:
     more = [Check.missing(name, _NEEDS_TRACES) for name in ("positions", "cycle skips")]
     checks = (
         dead,
-        *missing[:6],
+        *missing[:7],
         polarity,
-        missing[6],
-        _reciprocity(scan, usable),
         missing[7],
+        _reciprocity(scan, usable),
+        missing[8],
         *more,
         _bands(spectra, strength),
     )

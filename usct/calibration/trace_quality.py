@@ -30,6 +30,8 @@ _AUDIBLE_DB, _CLEAR_DB = -30.0, 10.0
 _N_BANDS = 8
 _EDGE, _FOLDED_DB = 0.9, -20.0
 """Share of the Nyquist frequency beyond which a recording should hold next to nothing, and how much that is."""
+_TAIL, _ENDED_DB = 0.05, -30.0
+"""Last share of a record, and how far below the direct wave waves should be by then, where noise does not hide them."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ def check_traces(scan: Acquisition, water_only: bool = False) -> QualityReport:
         _offset(found),
         _crosstalk(found),
         _sampling(found, usable),
+        _record_length(found, usable),
         _polarity(array, signs),
         *timing.checks(scan, pulse, arrivals, found.noise, usable, water, _lowest(bands, signal, background)),
         band_check,
@@ -233,6 +236,26 @@ def _sampling(found: Measured, usable: torch.Tensor) -> Check:
     text += "; higher frequencies were folded into them: record faster, or filter before samples are dropped"
     numbers = {"nyquist": nyquist, "edge_db": level}
     return Check.of("sampling", folded, text if folded else text.split(";")[0], numbers)
+
+
+def _record_length(found: Measured, usable: torch.Tensor) -> Check:
+    """Whether waves had died away when the record ended; what came later is missing from every frequency."""
+    traces, energy, noise, count = found.traces, 0.0, 0.0, 0
+    last = max(4, round(_TAIL * traces.values.shape[2]))
+    for row in sample_rows(usable):
+        tail = centred(traces.values[row])[usable[row]][:, -last:].double()
+        energy += float(tail.square().mean(dim=1).sum())
+        noise += float(found.noise[row][usable[row]].square().nan_to_num().sum())
+        count += len(tail)
+    if not count:
+        return Check.missing("record length", "no channel can be used")
+    level = 10 * math.log10(max(energy - noise, 1e-300) / count / found.scale**2)
+    cut = level > _ENDED_DB and energy > 2 * noise
+    end = traces.start_time + traces.values.shape[2] / traces.sampling_frequency
+    text = f"waves are {-level:.0f} dB below the direct wave when it ends, at {end / MICROSECOND:.0f} us"
+    text += "; what comes later is missing from the spectra: record longer, or set schedule.damping_time_us"
+    numbers = {"end": end, "tail_db": level}
+    return Check.of("record length", cut, text if cut else "waves have died away when it ends", numbers)
 
 
 def _polarity(array: TransducerArray, signs: tuple[torch.Tensor, torch.Tensor]) -> Check:
