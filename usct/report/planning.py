@@ -68,8 +68,10 @@ def verdict(made: Plan) -> tuple[str, ...]:
     if not finals:
         return ("Cancelled before it was done: the table holds what was found.",)
     best = min(finals, key=lambda outlook: outlook.deviation)
+    several = len(best.frequencies) > 1
+    data = "With all frequencies" if several else f"At {best.frequencies[0] / KILOHERTZ:g} kHz"
     sentences = [
-        f"With all frequencies, {best.n_elements} elements show detail of {_mm(best.detail)} mm in the middle and "
+        f"{data}, {best.n_elements} elements show detail of {_mm(best.detail)} mm in the middle and "
         f"determine {best.determined:.0f} numbers; in detail of {made.size / MILLIMETRE:g} mm and coarser the expected "
         f"error is {best.deviation:.2g} m/s, of {made.before:.2g} before any data."
     ]
@@ -77,7 +79,7 @@ def verdict(made: Plan) -> tuple[str, ...]:
     if lossy and bare is not None:
         sentences.append(
             f"Without attenuation it would be {bare.deviation:.2g} m/s and {_mm(bare.detail)} mm: attenuation costs "
-            f"{bare.level - best.level:.0f} dB on average of what crosses the ring."
+            f"{bare.level - best.level:.0f} dB{' on average' * several} of what crosses the ring."
         )
     return tuple(sentences)
 
