@@ -124,7 +124,7 @@ def test_a_head_behind_its_true_skull_raises_no_alarm(snr_db):
     head = phantom.make("head_haemorrhage", seed=1, spacing=1e-3)
     band = [50e3, 54e3, 58e3, 65e3, 75e3]
     scan = api.simulate(head, TransducerArray.ring(64, 0.11), band, snr_db=snr_db)
-    scan = dataclasses.replace(scan, start=start_of(head, "true", 1))
+    scan = dataclasses.replace(scan, start=start_of(head, 0.0))
     settings = "schedule.frequencies_mhz=[0.05,0.054,0.058,0.065,0.075]", "bounds.sound_speed=[1350,3600]"
     watch = watch_over(scan, *settings, "grid.image_spacing_mm=1.2")
     right = Medium(head.medium.grid, head.medium.sound_speed)
