@@ -168,6 +168,17 @@ def test_bland_altman_is_that_of_students_distribution():
     assert bland_altman(reference[:2], reference[:2]) is None
 
 
+def test_a_difference_that_grows_with_the_value_has_a_slope():
+    reference = RNG.normal(1480, 20, 60)
+    even, grows = (
+        bland_altman(m, reference) for m in (reference + RNG.normal(0, 1, 60), 1.1 * reference - 148)
+    )
+    assert even.slope.low < 0 < even.slope.high or abs(even.slope.value) < 0.03
+    # The mean of both grows by 1.05 for every unit, the difference by 0.1.
+    assert grows.slope.value == pytest.approx(0.1 / 1.05, rel=1e-6)
+    assert math.isnan(bland_altman(np.ones(5), np.ones(5)).slope.value)
+
+
 def test_limits_of_agreement_cover_as_they_should():
     inside = 0
     for _ in range(400):

@@ -19,12 +19,15 @@ class BlandAltman:
         lower: Limit below which 2.5 % of differences are expected.
         upper: Limit above which 2.5 % are expected.
         sd: Standard deviation of the differences.
+        slope: Of the differences over the means of both [1]; where it is not zero, the limits do not suit all values
+            alike. NaN where all means are the same.
     """
 
     bias: Estimate
     lower: Estimate
     upper: Estimate
     sd: float
+    slope: Estimate
 
 
 def bland_altman(measured: NDArray[np.float64], reference: NDArray[np.float64]) -> BlandAltman | None:
@@ -38,10 +41,12 @@ def bland_altman(measured: NDArray[np.float64], reference: NDArray[np.float64]) 
         The analysis, or None for fewer than three pairs.
 
     References:
-        Bland & Altman, Lancet 327 (1986) 307; Stat. Methods Med. Res. 8 (1999) 135, section 2 (standard errors).
+        Bland & Altman, Lancet 327 (1986) 307; Stat. Methods Med. Res. 8 (1999) 135, section 2 (standard errors) and 3
+        (slope).
     """
     d = np.asarray(measured, dtype=float) - reference
-    d = d[np.isfinite(d)]
+    finite = np.isfinite(d)
+    middle, d = (0.5 * (np.asarray(measured, dtype=float) + reference))[finite], d[finite]
     n = len(d)
     if n < 3:
         return None
@@ -54,7 +59,11 @@ def bland_altman(measured: NDArray[np.float64], reference: NDArray[np.float64]) 
         return Estimate(value, value - half, value + half, n)
 
     lower, upper = (around(bias + sign * Z * sd, t * error_of_limit) for sign in (-1, 1))
-    return BlandAltman(around(bias, t * error), lower, upper, sd)
+    slope = Estimate(math.nan, math.nan, math.nan, n)
+    if np.ptp(middle) > 0:
+        line = stats.linregress(middle, d)
+        slope = around(float(line.slope), float(stats.t.ppf(0.5 + LEVEL / 2, n - 2) * line.stderr))
+    return BlandAltman(around(bias, t * error), lower, upper, sd, slope)
 
 
 def concordance(measured: NDArray[np.float64], reference: NDArray[np.float64]) -> Estimate:

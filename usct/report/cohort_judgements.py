@@ -89,7 +89,17 @@ def agreement(cohort: Cohort) -> Section:
         )
         for q in quantities
     ]
-    head = ["Quantity", "Method", "Bias", "Lower limit", "Upper limit", "ICC(2,1)", "Concordance", "n"]
+    head = [
+        "Quantity",
+        "Method",
+        "Bias",
+        "Lower limit",
+        "Upper limit",
+        "Slope",
+        "ICC(2,1)",
+        "Concordance",
+        "n",
+    ]
     return Section(
         "Agreement with the truth",
         "" if found else "Nothing could be compared.",

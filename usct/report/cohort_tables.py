@@ -214,10 +214,10 @@ class Agreement:
             if len(pairs)
             else Estimate(math.nan, math.nan, math.nan, 0)
         )
-        texts = ["–"] * 3
+        texts = ["–"] * 4
         if self.analysis is not None:
             found = (self.analysis.bias, self.analysis.lower, self.analysis.upper)
-            texts = [e.text("{:+.2f}") for e in found]
+            texts = [e.text("{:+.2f}") for e in (*found, self.analysis.slope)]
         ccc = concordance(self.measured, self.reference).text("{:.3f}")
         n = int(np.isfinite(pairs).all(axis=1).sum())
         return [self.quantity, self.method, *texts, icc.text("{:.3f}"), ccc, str(n)]

@@ -43,7 +43,9 @@ LESIONS = (
 
 AGREEMENT = (
     "Bias and 95 % limits of agreement with their 95 % intervals (Bland & Altman 1986, 1999); bands show "
-    "the intervals of the limits. ICC(2,1): Shrout & Fleiss 1979; concordance: Lin 1989. Mean sound "
+    "the intervals of the limits. Slope: of the difference over the mean of both; where its interval "
+    "leaves out zero, the limits do not suit all values alike. Lesions of one case count as independent. "
+    "ICC(2,1): Shrout & Fleiss 1979; concordance: Lin 1989. Mean sound "
     "speed: over the whole breast, skin included. Dense share: of the interior, what is faster than 1490 "
     "m/s; class by the nearest of the shares 5, 15, 34 and 60 %. Repeatability: these results hold no "
     "repeated scans, so it was not assessed."
