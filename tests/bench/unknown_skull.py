@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from tests.bench import heads
+from usct.errors import InputError
 
 EVENLY = "schedule.frequencies_mhz=[0.05,0.075,0.1,0.125,0.15]"
 METHODS = {
@@ -61,7 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             row = heads.remembered(options.out / "rows.jsonl", key)
             if row is None:
                 scan = heads.scan_of(head, options.elements, BAND, store, seed)
-                row = heads.reconstruct(head, place, scan, skull, settings)
+                try:
+                    row = heads.reconstruct(head, place, scan, skull, settings)
+                except InputError as error:
+                    heads.say(f"{seed:4d}  {name}: {error}")
+                    continue
                 heads.remember(options.out / "rows.jsonl", key, row)
             rows[name].append(row)
             heads.say(f"{row}  {name}{', shows' if shows(row) else ''}")
