@@ -125,7 +125,7 @@ def test_files_are_written_and_the_diagnosis_makes_sense(folder, diagnosis, resu
     assert {path.name for path in folder.iterdir()} >= {"kernels.h5", "kernels.png", "curves"}
     assert (folder / "kernels.png").read_bytes()[1:4] == b"PNG"
     names = {path.stem for path in (folder / "curves").glob("*.csv")}
-    assert names == {"spectrum", "density", "transfer", "decay", "maps", "modes", "rows"}
+    assert names == {"spectrum", "density", "transfer", "decay", "maps", "modes", "data_modes", "rows"}
     assert {path.stem for path in (folder / "curves").glob("*.png")} == {
         "maps",
         "patterns",
