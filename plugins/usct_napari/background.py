@@ -1,5 +1,6 @@
 """Work that takes longer than a blink, away from the window's thread."""
 
+import atexit
 import gc
 import sys
 import threading
@@ -119,6 +120,8 @@ _NOTHING_COLLECTED = _NothingCollected()
 @cache
 def _wait_at_the_end() -> None:
     """Let work end before the program does: a thread that finds the toolkit gone would take the process down."""
+    # A script that never entered the event loop does not leave it either.
+    atexit.register(_wait)
     application = QApplication.instance()
     if application is not None:
         application.aboutToQuit.connect(_wait)
