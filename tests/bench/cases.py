@@ -36,6 +36,8 @@ def main(words: Sequence[str] | None = None) -> int:
         if case.known_tissues:
             parser.error(f"{name}: its start knows the skull; run python -m tests.bench.heads")
         made, began = phantom.make(case.phantom, seed=case.seed), time.process_time()
+        if case.uniform_density:
+            made = dataclasses.replace(made, medium=dataclasses.replace(made.medium, density=None))
         result = image(case, made, case.noise_seed)
         scores = evaluate(result.medium, made.medium, result.start)
         met = scores.rmse <= case.expected_rmse

@@ -24,6 +24,7 @@ class Case:
         start_sound_speed: Uniform sound speed that the reconstruction starts from [m/s].
         expected_rmse: Root-mean-square error within the object to stay below [m/s].
         known_tissues: Names, with commas, of the tissues that the start has with all their properties, such as a skull.
+        uniform_density: Whether the phantom's density is left out, which no method inverts for.
     """
 
     title: str
@@ -38,6 +39,7 @@ class Case:
     start_sound_speed: float
     expected_rmse: float
     known_tissues: str = ""
+    uniform_density: bool = False
 
 
 def case_names() -> tuple[str, ...]:

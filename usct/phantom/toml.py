@@ -47,8 +47,8 @@ def build(kind: type[T], table: dict[str, Any], where: str) -> T:
 
 
 def _typed(value: Any, wanted: Any, where: str) -> Any:
-    """`value` if it is of the type of a field: str, int, float, or a tuple of floats."""
-    if isinstance(wanted, type) and wanted in (str, int) and type(value) is wanted:
+    """`value` if it is of the type of a field: str, int, bool, float, or a tuple of floats."""
+    if isinstance(wanted, type) and wanted in (str, int, bool) and type(value) is wanted:
         return value
     if wanted is float and type(value) in (int, float):
         return float(value)
