@@ -4,10 +4,12 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from usct_napari.planes import planes
 from usct_napari.sourcing import source_of
 
 if TYPE_CHECKING:
     from napari import Viewer
+    from napari.layers import Layer
 
 Result = TypeVar("Result")
 
@@ -53,7 +55,7 @@ def open_panel(viewer: "Viewer", name: str) -> None:
 
 
 def dress(viewer: "Viewer") -> None:
-    """Give every map of usct, now and later, a colour bar, and the viewer a scale bar.
+    """Give every map of usct, now and later, a colour bar, and the viewer a scale bar and a slider for what is seen.
 
     Args:
         viewer: Dressed only once.
@@ -72,15 +74,24 @@ def dress(viewer: "Viewer") -> None:
     def arrange(_: Any = None) -> None:
         soon.start()
 
+    fit = planes(viewer).fit
+
+    def watch(layer: "Layer") -> None:
+        layer.events.visible.connect(arrange)
+        layer.events.visible.connect(fit)
+
     def inserted(event: Any) -> None:
-        event.value.events.visible.connect(arrange)
+        watch(event.value)
+        fit()
         soon.start()
 
     viewer.layers.events.inserted.connect(inserted)
     viewer.layers.events.removed.connect(arrange)
+    viewer.layers.events.removed.connect(fit)
     viewer.canvas.grid.events.enabled.connect(arrange)
     for layer in viewer.layers:
-        layer.events.visible.connect(arrange)
+        watch(layer)
+    fit()
     soon.start()
 
 

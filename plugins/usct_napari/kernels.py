@@ -26,8 +26,9 @@ from usct.units import MILLIMETRE
 from usct_napari.background import in_background, one_by_one
 from usct_napari.commanding import Command
 from usct_napari.kernel_plots import draw_decay, draw_place, draw_spectra, draw_transfer
-from usct_napari.layers import data_pattern_layer, signed_layer
+from usct_napari.layers import PATTERN, signed_layer
 from usct_napari.opening import frame, frame_soon, open_later
+from usct_napari.planes import planes
 from usct_napari.plots import Plot
 from usct_napari.probing import Answer, Prober
 from usct_napari.side_by_side import pile, spread
@@ -42,8 +43,8 @@ VIEWS = {
     "Image, resolution, uncertainty": ("sound_speed", "resolution", "standard_deviation"),
     "Resolution": ("resolution",),
     "Uncertainty": ("standard_deviation",),
-    "Pattern": ("mode",),
-    "Pattern in image and data": ("mode", "data_mode"),
+    "Pattern": ("modes",),
+    "Pattern in image and data": ("modes", "data_modes"),
     "Answer at a place": ("answer",),
     "Point spread at a place": ("spread",),
 }
@@ -91,6 +92,7 @@ class KernelsPanel(QWidget):
         self.ask.setToolTip(
             "Then click into the image: how one step answers an error there, and how wide a point gets."
         )
+        self.mode.setToolTip("The slider below the picture is the same, and counts from 0.")
         self.tabs = QTabWidget()
         for name, plot in self.plots.items():
             self.tabs.addTab(plot, name)
@@ -124,6 +126,7 @@ class KernelsPanel(QWidget):
         self.compare.clicked.connect(self._compare)
         self.show_box.currentTextChanged.connect(lambda _: self._show())
         self.mode.valueChanged.connect(lambda _: self._show_mode())
+        planes(self.viewer).moved.connect(self._follow_slider)
         self.ask.toggled.connect(self._listen)
         self.command.said.connect(self.status.setText)
         self._allow()
@@ -186,12 +189,9 @@ class KernelsPanel(QWidget):
         self.mode.blockSignals(True)
         self.mode.setRange(1, len(diagnosis.image_kernel.modes))
         self.mode.blockSignals(False)
-        one_by_one([self._draw, lambda: self._put_mode(0), lambda: self._put_mode(1), self._show])
-
-    def _put_mode(self, side: int) -> None:
-        """Put the pattern that is chosen by now into its layer in the image, 0, or in the data, 1."""
-        for made in self._mode_layers()[side : side + 1]:
-            self._put(made)
+        self._tell_mode()
+        planes(self.viewer).go_to(PATTERN, self.mode.value() - 1)
+        one_by_one([self._draw, self._show])
 
     def _draw(self) -> None:
         curves = [self.plots[name] for name in ("Spectrum", "Detail", "Theory")]
@@ -215,29 +215,27 @@ class KernelsPanel(QWidget):
             plot.refresh()
 
     def _show_mode(self) -> None:
-        """Put the chosen pattern into its layers, and show them."""
-        is_seen = "mode" in VIEWS[self.show_box.currentText()]
-        for side in (0, 1):
-            self._put_mode(side)
-        if not is_seen:
+        """Show the pattern that was chosen here, and move napari's slider to it."""
+        self._tell_mode()
+        planes(self.viewer).go_to(PATTERN, self.mode.value() - 1)
+        if "modes" not in VIEWS[self.show_box.currentText()]:
             self.show_box.setCurrentText("Pattern")
-        elif not self.viewer.layers["pattern"].visible:
+        elif planes(self.viewer).axis != PATTERN:
             self._show()
 
-    def _mode_layers(self) -> list[LayerData]:
-        """The chosen pattern in the image, and in the data."""
-        path, diagnosis = self.box.path, self.diagnosis
-        if diagnosis is None or path is None:
-            return []
-        number, kernel = self.mode.value() - 1, diagnosis.data_kernel
-        strength = 100 * float(kernel.eigenvalues[number] / kernel.eigenvalues[0])
-        self.mode_label.setText(f"{number + 1} ({strength:.3g} %)")
-        values = torch.where(diagnosis.region, diagnosis.image_kernel.modes[number], torch.nan)
-        source = Source(path, "shown", "mode")
-        return [
-            signed_layer(values, diagnosis.grid, "pattern", source, visible=False, bound=1.0),
-            data_pattern_layer(diagnosis, number, path),
-        ]
+    def _follow_slider(self, axis: str, place: float) -> None:
+        """Choose the pattern to which napari's slider was moved."""
+        if axis == PATTERN and not is_closed(self):
+            self.mode.blockSignals(True)
+            self.mode.setValue(round(place) + 1)
+            self.mode.blockSignals(False)
+            self._tell_mode()
+
+    def _tell_mode(self) -> None:
+        if self.diagnosis is not None:
+            number, values = self.mode.value(), self.diagnosis.data_kernel.eigenvalues
+            strength = 100 * float(values[number - 1] / values[0])
+            self.mode_label.setText(f"{number} of {len(values)} ({strength:.3g} %)")
 
     def _put(self, made: LayerData) -> None:
         """Add a layer, or fill the one of its name."""

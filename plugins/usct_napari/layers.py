@@ -27,6 +27,8 @@ from usct_napari.sourcing import LayerData, Source, named
 
 Shown = Acquisition | ScanGlance | TravelTimes | Phantom | Reconstruction | Diagnosis
 
+PATTERN = "pattern"
+"""Axis of modes behind each other."""
 SPEED_COLOURS, LOSS_COLOURS, DENSITY_COLOURS, SIGNED_COLOURS = "gray", "inferno", "bone", "berlin"
 
 
@@ -193,7 +195,7 @@ def _diagnosis_layers(diagnosis: Diagnosis, path: Path) -> list[LayerData]:
             _stack(answers, diagnosis, "answers at places", "place", Source(path, "diagnosis", "rows"))
         )
     modes, source = diagnosis.image_kernel.modes, Source(path, "diagnosis", "modes")
-    return [*layers, _stack(modes, diagnosis, "patterns", "pattern", source)]
+    return [*layers, _data_patterns(diagnosis, path), _stack(modes, diagnosis, "patterns", PATTERN, source)]
 
 
 def _stack(images: torch.Tensor, diagnosis: Diagnosis, name: str, axis: str, source: Source) -> LayerData:
@@ -213,36 +215,29 @@ def _stack(images: torch.Tensor, diagnosis: Diagnosis, name: str, axis: str, sou
     return torch.where(diagnosis.region, images, torch.nan).float().numpy(), facts, "image"
 
 
-def data_pattern_layer(diagnosis: Diagnosis, number: int, path: Path) -> LayerData:
-    """A mode of the data's kernel: transmits down, receives to the right, its frequencies side by side.
+def _data_patterns(diagnosis: Diagnosis, path: Path) -> LayerData:
+    """Modes of the data's kernel behind each other: transmits down, receives to the right, frequencies side by side.
 
-    It has no place of its own, and takes that of the image, so that one camera shows both.
-
-    Args:
-        diagnosis: What was found.
-        number: Of the mode, from 0.
-        path: The file.
+    They have no place of their own, and take that of the image, so that one camera shows both.
     """
-    mode = torch.cat(list(diagnosis.data_kernel.modes[number].real), dim=1)
-    grid, (n_tx, n_rx) = diagnosis.grid, mode.shape
+    modes = torch.cat(list(diagnosis.data_kernel.modes.real.float().movedim(1, 0)), dim=2)
+    grid, (_, n_tx, n_rx) = diagnosis.grid, modes.shape
     height, width = (n * grid.spacing / MILLIMETRE for n in grid.shape[-2:])
     steps = height / n_tx, width / n_rx
     corner = [(x - 0.5 * grid.spacing) / MILLIMETRE for x in grid.origin[-2:]]
     facts = {
-        "name": "pattern in the data",
+        "name": named("patterns in the data: transmits down, receives across", path),
         "colormap": SIGNED_COLOURS,
         "contrast_limits": (-1.0, 1.0),
         "visible": False,
-        "scale": steps,
-        "translate": tuple(start + 0.5 * step for start, step in zip(corner, steps, strict=True)),
-        "units": ("mm", "mm"),
-        "axis_labels": ("y", "x"),
-        "metadata": {
-            "usct": Source(path, "shown", "data_mode"),
-            "axes": "transmit (down), receive (to the right)",
-        },
+        "scale": (1.0, *steps),
+        "translate": (0.0, *(start + 0.5 * step for start, step in zip(corner, steps, strict=True))),
+        "units": ("", "mm", "mm"),
+        "axis_labels": (PATTERN, "y", "x"),
+        "metadata": {"usct": Source(path, "diagnosis", "data_modes")},
     }
-    return (mode / mode.abs().max().clamp(min=1e-300)).float().numpy(), facts, "image"
+    largest = modes.abs().amax(dim=(1, 2), keepdim=True).clamp(min=torch.finfo(modes.dtype).tiny)
+    return (modes / largest).numpy(), facts, "image"
 
 
 def signed_layer(

@@ -22,6 +22,8 @@ LOUDNESS_RANGE = 60.0
 TYPICAL_WATER = 1500.0
 """Turns time into path where the water's sound speed is unknown [m/s]."""
 RECORDING_COLOURS = "gray"
+TRANSMIT = "transmit"
+"""Axis of traces behind each other."""
 
 
 def ring_layer(array: TransducerArray, usable: torch.Tensor, path: Path, kind: str = "scan") -> LayerData:
@@ -123,7 +125,7 @@ def _traces(values: Any, rate: float, scan: Acquisition | ScanGlance, path: Path
         "scale": (1.0, height / n_rx, step),
         "translate": (0.0, top, left),
         "units": ("", "mm", "mm"),
-        "axis_labels": ("transmit", "y", "x"),
+        "axis_labels": (TRANSMIT, "y", "x"),
         "colormap": RECORDING_COLOURS,
         "contrast_limits": (-loud, loud),
         "metadata": {

@@ -15,9 +15,10 @@ from usct.units import MILLIMETRE
 from usct_napari.background import in_background
 from usct_napari.gather import draw_element
 from usct_napari.opening import frame_soon, open_later
+from usct_napari.planes import planes
 from usct_napari.plots import Plot
 from usct_napari.reading import LARGE
-from usct_napari.recordings import ALIVE, DEAD
+from usct_napari.recordings import ALIVE, DEAD, TRANSMIT
 from usct_napari.sources import SourceBox, is_closed
 from usct_napari.sourcing import Source, source_of
 
@@ -54,6 +55,7 @@ class ScanPanel(QWidget):
         self.check.clicked.connect(self.check_all)
         self.mend.clicked.connect(self._save_mended)
         napari_viewer.mouse_drag_callbacks.append(self._clicked)
+        planes(napari_viewer).moved.connect(self._follow_slider)
         self._choose(self.box.path)
         frame_soon(napari_viewer)
 
@@ -210,14 +212,14 @@ class ScanPanel(QWidget):
     def _go_to_transmit(self, array: TransducerArray, element: int) -> None:
         """Let the traces in the window show the transmit of an element."""
         sent = np.flatnonzero(array.transmits.numpy() == element)
-        for layer in self.viewer.layers:
-            source = source_of(layer)
-            if (
-                len(sent)
-                and source is not None
-                and (source.path, source.quantity) == (self.box.path, "traces")
-            ):
-                self.viewer.dims.set_point(self.viewer.dims.ndim - layer.ndim, int(sent[0]))
+        if len(sent):
+            planes(self.viewer).go_to(TRANSMIT, int(sent[0]))
+
+    def _follow_slider(self, axis: str, place: float) -> None:
+        """Choose the element whose transmit napari's slider was moved to."""
+        if axis == TRANSMIT and self.scan is not None and not is_closed(self):
+            transmits = self.scan.array.transmits.tolist()
+            self.show_element(transmits[min(round(place), len(transmits) - 1)])
 
 
 def _reach(array: TransducerArray) -> float:

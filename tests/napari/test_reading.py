@@ -152,7 +152,13 @@ def test_a_diagnosis_opens_with_maps_rows_and_a_stack_of_modes(tmp_path):
     found = opened(path)
     modes, facts, _ = found["patterns"]
     assert modes.shape == (12, *made.grid.shape)
-    assert facts["axis_labels"] == ("pattern", "y", "x")
+    in_data, data_facts, _ = found["patterns in the data: transmits down, receives across"]
+    # One slider of napari's moves both.
+    assert facts["axis_labels"] == data_facts["axis_labels"]
+    assert data_facts["scale"][0] == facts["scale"][0]
+    assert data_facts["translate"][0] == facts["translate"][0]
+    second = torch.cat(list(made.data_kernel.modes[1].real), dim=1)
+    np.testing.assert_allclose(in_data[1], second / second.abs().max(), atol=1e-6)
     resolution = found["resolution [mm]"][0]
     np.testing.assert_allclose(np.nanmin(resolution), 1e3 * np.nanmin(made.resolution.numpy()), rtol=1e-5)
     assert found["answers at places"][0].shape == (2, *made.grid.shape)

@@ -65,6 +65,10 @@ def test_the_head_opens_with_its_skull_and_one_click_leads_to_an_image(drive, tm
     drive("head_sample", tmp_path)
 
 
+def test_the_slider_below_the_picture_belongs_to_what_is_seen_and_moves_with_the_panels(drive, tmp_path):
+    drive("sliders", tmp_path)
+
+
 def test_what_is_hostile_costs_a_sentence(drive, tmp_path):
     drive("hostile", tmp_path)
 
