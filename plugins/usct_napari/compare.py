@@ -1,12 +1,11 @@
 """The panel that compares images with the truth and with each other: side by side, along a line, in numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
@@ -24,11 +23,11 @@ from qtpy.QtWidgets import (
 
 from usct.evaluation.case import CaseScores
 from usct.phantom.base import Phantom
-from usct.units import MILLIMETRE
 from usct_napari.background import in_background, one_by_one
 from usct_napari.comparing import Image, briefly, error_window, errors_of, images_of, scored
 from usct_napari.comparison_words import score_table
 from usct_napari.layers import signed_layer
+from usct_napari.lining import ProfileLine
 from usct_napari.opening import frame_soon
 from usct_napari.plots import Plot
 from usct_napari.preparing import prepare
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from napari import Viewer
     from napari.layers import Layer
 
-LINE = "profile"
+HINT = "Hold Shift and drag across an image to draw another line."
 
 
 class ComparePanel(QWidget):
@@ -64,6 +63,7 @@ class ComparePanel(QWidget):
         self.errors.setToolTip("Each image less the truth, as a layer; side by side it lies below the image.")
         self.status, self.plots = QLabel(""), QTabWidget()
         self.profiles, self.history = Plot(napari_viewer, height=240), Plot(napari_viewer, height=240)
+        self.line = ProfileLine(napari_viewer, self._draw_profiles)
         self._lay_out()
         self.listed.itemChanged.connect(lambda _: self._compare())
         for box in (self.beside, self.errors):
@@ -83,6 +83,7 @@ class ComparePanel(QWidget):
         self.status.setWordWrap(True)
         self.listed.setMaximumHeight(96)
         self.plots.addTab(self.profiles, "Along the line")
+        self.profiles.setToolTip(HINT)
         self.plots.addTab(self.history, "History")
         boxes, layout = QHBoxLayout(), QVBoxLayout(self)
         for box in (self.beside, self.errors):
@@ -198,7 +199,7 @@ class ComparePanel(QWidget):
 
     def _show_scores(self, scores: Mapping[str, CaseScores]) -> None:
         self.scores = dict(scores)
-        self.status.setText("")
+        self.status.setText(HINT)
         self.words.setHtml(score_table(scores))
 
     def _follow_line(self) -> None:
@@ -206,55 +207,40 @@ class ComparePanel(QWidget):
         images = self.chosen
         if is_closed(self) or not images:
             return
-        if LINE not in self.viewer.layers:
-            grid = images[0].medium.grid
-            middle = 0.5 * (grid.origin[-2] + grid.last[-2]) / MILLIMETRE
-            ends = [[middle, grid.origin[-1] / MILLIMETRE], [middle, grid.last[-1] / MILLIMETRE]]
-            active = self.viewer.layers.selection.active
-            layer = self.viewer.add_shapes(
-                [np.array(ends)],
-                shape_type="line",
-                name=LINE,
-                edge_color="#ffb74d",
-                edge_width=0.01 * (grid.last[-1] - grid.origin[-1]) / MILLIMETRE,
-                units=("mm", "mm"),
-                axis_labels=("y", "x"),
-                metadata={"usct": Source(images[0].path, "shown", "profile", has_bar=False)},
-            )
-            layer.events.data.connect(lambda _: self._draw_profiles())
-            self.viewer.layers.selection.active = active
-            # It takes the place of the truth's error.
-            self._arrange()
+        self.line.make(images[0].medium.grid, images[0].path)
         self._draw_profiles()
 
     def _draw_profiles(self) -> None:
-        if LINE in self.viewer.layers and self.viewer.layers[LINE].data:
-            ends = np.asarray(self.viewer.layers[LINE].data[0])[:, -2:] * MILLIMETRE
-            images = [(name, image.medium) for name, image in briefly(self.chosen)]
-            draw_profiles(self.profiles, images, ends)
+        ends = self.line.ends
+        if is_closed(self):
+            self.line.stop()
+        elif ends is not None and self.chosen:
+            draw_profiles(self.profiles, [(name, image.medium) for name, image in briefly(self.chosen)], ends)
 
     def _arrange(self) -> None:
         """Lay the ticked images out in the window, and their errors once these are known."""
         images, truth = self.chosen, self._truth
         if truth is None or not self.errors.isChecked():
-            self._lay_side_by_side(images, [])
+            self._lay_side_by_side(with_errors=False)
             return
         true = truth
 
         def show(errors: Mapping[str, torch.Tensor]) -> None:
-            steps = [partial(self._error_layer, image, errors) for image in images]
-            one_by_one(takewhile(lambda _: images == self.chosen, [*steps, lay_out]))
-
-        def lay_out() -> None:
-            below = [self._named(_error_name(image)) or self._named(LINE) for image in images]
-            self._lay_side_by_side(images, [layer for layer in below if layer is not None])
+            steps: list[Callable[[], None]] = [partial(self._error_layer, image, errors) for image in images]
+            steps.append(partial(self._lay_side_by_side, with_errors=True))
+            one_by_one(takewhile(lambda _: images == self.chosen, steps))
 
         in_background(lambda: errors_of(images, true), show, self.status.setText)
 
-    def _lay_side_by_side(self, images: list[Image], below: list["Layer"]) -> None:
+    def _lay_side_by_side(self, with_errors: bool) -> None:
+        truth = self._truth
+        # The truth, which has no error, comes last, and the cell below it stays free.
+        images = sorted(self.chosen, key=lambda image: image is truth)
         shown = [layer for image in images if (layer := self._layer_of(image)) is not None]
+        errors = [self._named(_error_name(image)) for image in images if with_errors and image is not truth]
+        below = [layer for layer in errors if layer is not None]
         if self.beside.isChecked() and 1 < len(shown) == len(images) and self.isVisible():
-            spread(self.viewer, [shown, below] if len(below) == len(shown) else [shown])
+            spread(self.viewer, [shown, below] if below else [shown])
         else:
             pile(self.viewer)
 

@@ -64,6 +64,8 @@ def dress(viewer: "Viewer") -> None:
         return
     from qtpy.QtCore import QTimer
 
+    from usct_napari.placing import make_room
+
     # Later, and once for several layers: a bar takes longer to make than a layer, and the list is still growing.
     soon = QTimer()
     setattr(viewer.layers, _DRESSED, soon)
@@ -82,6 +84,7 @@ def dress(viewer: "Viewer") -> None:
 
     def inserted(event: Any) -> None:
         watch(event.value)
+        make_room(viewer, event.value)
         fit()
         soon.start()
 
@@ -101,6 +104,8 @@ def _arrange(viewer: "Viewer") -> None:
     if not viewer.canvas.grid.enabled:
         _raise_marks(viewer)
     _arrange_bars(viewer)
+    if not viewer.canvas.grid.enabled:
+        _arrange_names(viewer)
 
 
 def _arrange_bars(viewer: "Viewer") -> None:
@@ -122,6 +127,22 @@ def _arrange_bars(viewer: "Viewer") -> None:
         if layer.colorbar.visible != wanted:
             layer.colorbar.position = "bottom_left"
             layer.colorbar.visible = wanted
+
+
+def _arrange_names(viewer: "Viewer") -> None:
+    """Tell at the canvas's upper edge what is seen: at the left maps, with the bars' units; to the right recordings."""
+    sources = {layer: source for layer in viewer.layers if (source := source_of(layer)) is not None}
+    beside = [layer for layer, source in sources.items() if source.is_recording and layer.visible]
+    beside.sort(key=lambda layer: float(layer.extent.world[0, -1]))
+    for layer, source in sources.items():
+        has_bar = source.has_bar and getattr(layer, "colorbar", None) is not None and layer.colorbar.visible
+        wanted, place = layer.visible and has_bar, "top_left"
+        if layer in beside:
+            # There are two places from left to right; more names would be put in another order than what they name.
+            wanted, place = len(beside) <= 2, "top_center" if layer is beside[0] else "top_right"
+        name = layer.name_overlay
+        if name.visible != wanted or (wanted and name.position != place):
+            name.position, name.visible = place, wanted
 
 
 def is_mark(layer: object) -> bool:

@@ -1,6 +1,7 @@
 """What the ring heard of one element, drawn into a panel."""
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from usct.acquisition import Acquisition, Spectra
 from usct.calibration.quality import QualityReport
@@ -73,11 +74,16 @@ def _draw_arrivals(plot: Plot, scan: Acquisition | ScanGlance, tx: int, report: 
         )
         ax.plot(arrived[good], channels[good], ".", color=COLOURS[1], markersize=4, label="first arrival")
         ax.plot(arrived[~good], channels[~good], "x", color=COLOURS[3], markersize=4, label="not usable")
-        ax.legend(loc="upper right")
+        _explain(ax)
     elif scan.water_sound_speed is not None:
         times = distances.numpy() / scan.water_sound_speed / MICROSECOND
         ax.plot(times, channels, "--", color=COLOURS[0], linewidth=1, label="through water")
-        ax.legend(loc="upper right")
+        _explain(ax)
+
+
+def _explain(ax: Axes) -> None:
+    """Put the legend above the traces, none of which it may cover."""
+    ax.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=3, handlelength=1.2, columnspacing=1)
 
 
 def _draw_levels(plot: Plot, scan: Acquisition, spectra: Spectra, tx: int) -> None:

@@ -32,7 +32,7 @@ from usct_napari.planes import planes
 from usct_napari.plots import Plot
 from usct_napari.probing import Answer, Prober
 from usct_napari.side_by_side import pile, spread
-from usct_napari.sources import SourceBox, is_closed
+from usct_napari.sources import SourceBox, is_closed, stop_hearing
 from usct_napari.sourcing import LayerData, Source, source_of
 
 if TYPE_CHECKING:
@@ -149,7 +149,13 @@ class KernelsPanel(QWidget):
     def _open(self, path: Path) -> None:
         self._loaded.pop(path, None)
         self.status.setText("")
-        open_later(self.viewer, path, lambda: self.box.choose(path))
+
+        def show() -> None:
+            self.box.choose(path)
+            # Its first layer made it the chosen one; what is looked at may have come only now.
+            self._show()
+
+        open_later(self.viewer, path, show)
         self._allow()
 
     def _compare(self) -> None:
@@ -276,8 +282,8 @@ class KernelsPanel(QWidget):
         if wanted and self._clicked not in callbacks:
             callbacks.append(self._clicked)
             self.status.setText("Click into the image.")
-        elif not wanted and self._clicked in callbacks:
-            callbacks.remove(self._clicked)
+        elif not wanted:
+            stop_hearing(self.viewer, self._clicked)
 
     def _clicked(self, _: object, event: Any) -> None:
         if is_closed(self):

@@ -121,7 +121,11 @@ def _scan_layers(scan: Acquisition | ScanGlance, path: Path) -> list[LayerData]:
     layers: list[LayerData] = []
     for medium, name, prefix in ((scan.start, "start: ", "start_"), (scan.truth, "truth: ", "")):
         if medium is not None:
-            layers += _medium_layers(medium, name, "scan", path, visible=medium is scan.truth, prefix=prefix)
+            # That of a shot in water alone would only hide another's.
+            shown = medium is scan.truth and bool(
+                (medium.sound_speed != medium.sound_speed.flatten()[0]).any()
+            )
+            layers += _medium_layers(medium, name, "scan", path, visible=shown, prefix=prefix)
     if isinstance(scan, ScanGlance):
         usable = scan.valid
     else:

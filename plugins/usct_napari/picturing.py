@@ -238,7 +238,7 @@ def picture_kernels(window: Window, pattern: Path, maps: Path) -> None:
 def picture_comparison(window: Window, picture: Path) -> Any:
     """Compare everything that is open, take a picture, and return the panel."""
     panel = window.panel("Compare")
-    window.wait(until=lambda: bool(panel.scores) and window.n_cells == 2 * len(panel.chosen))
+    window.wait(until=lambda: bool(panel.scores) and window.n_cells == 2 * len(panel.chosen) - 1)
     window.picture(picture)
     return panel
 

@@ -34,7 +34,11 @@ def draw_profiles(plot: Plot, images: Sequence[tuple[str, Medium]], ends: np.nda
         speeds = map_coordinates(values, index, order=1, mode="constant", cval=np.nan)
         colour = plot.ink if number == 0 else COLOURS[(number - 1) % len(COLOURS)]
         ax.plot(along, speeds, color=colour, linewidth=1.8 if number == 0 else 1.2, label=name)
-    ax.set(xlabel="Along the line in the image [mm]", ylabel="Sound speed [m/s]")
+    (top, left), (bottom, right) = np.round(ends / MILLIMETRE).astype(int).tolist()
+    ax.set(
+        xlabel=f"Line from (x, y) = ({left}, {top}) to ({right}, {bottom}) [mm]",
+        ylabel="Sound speed [m/s]",
+    )
     ax.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=2, handlelength=1.2, columnspacing=1)
     plot.refresh()
 

@@ -275,7 +275,7 @@ class ReconstructPanel(QWidget):
 
 
 def _live_name(run: Run) -> str:
-    return f"{run.folder.stem} (live)"
+    return f"sound speed [m/s] · {run.folder.stem} (live)"
 
 
 def _live_layer(run: Run) -> LayerData:

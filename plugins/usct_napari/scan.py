@@ -19,7 +19,7 @@ from usct_napari.planes import planes
 from usct_napari.plots import Plot
 from usct_napari.reading import LARGE
 from usct_napari.recordings import ALIVE, DEAD, TRANSMIT
-from usct_napari.sources import SourceBox, is_closed
+from usct_napari.sources import SourceBox, is_closed, stop_hearing
 from usct_napari.sourcing import Source, source_of
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class ScanPanel(QWidget):
     def _clicked(self, _: object, event: Any) -> None:
         """Choose the element under the mouse."""
         if is_closed(self):
-            self.viewer.mouse_drag_callbacks.remove(self._clicked)
+            stop_hearing(self.viewer, self._clicked)
             return
         if event.type != "mouse_press" or self.scan is None or self.scan.array.positions.shape[1] != 2:
             return

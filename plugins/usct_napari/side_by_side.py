@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from functools import partial
-from itertools import takewhile
+from itertools import takewhile, zip_longest
 from typing import TYPE_CHECKING
 
 from usct_napari.background import one_by_one
@@ -29,7 +29,7 @@ def spread(viewer: "Viewer", rows: Sequence[Sequence["Layer"]]) -> None:
 
     Args:
         viewer: Where; its list of layers begins with these afterwards, because the grid is filled in its order.
-        rows: One row of layers, or several of the same length.
+        rows: One row of layers, or several; the last may be shorter, which leaves cells free at its end.
     """
     layers, n_columns = _laid_out(rows, viewer.canvas.size)
     grid, shape, turn = viewer.canvas.grid, (math.ceil(len(layers) / n_columns), n_columns), object()
@@ -62,7 +62,9 @@ def spread(viewer: "Viewer", rows: Sequence[Sequence["Layer"]]) -> None:
 
 def _laid_out(rows: Sequence[Sequence["Layer"]], size: tuple[float, float]) -> tuple[list["Layer"], int]:
     """Layers in the order of cells, and how many columns make cells of a canvas (height, width) largest."""
-    by_row, by_column = ([x for line in lines for x in line] for lines in (rows, zip(*rows, strict=True)))
+    by_row, by_column = (
+        [x for line in lines for x in line if x is not None] for lines in (rows, zip_longest(*rows))
+    )
     n_across = len(rows[0])
     ways = [(by_row, n_across), *((by_column, n * len(rows)) for n in range(1, n_across + 1))]
     return max(ways, key=lambda way: min(size[0] / math.ceil(len(by_row) / way[1]), size[1] / way[1]))

@@ -1,9 +1,10 @@
 """Which files the layers of a viewer come from, as a box to choose one."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QComboBox, QWidget
 
 from usct_napari.sourcing import source_of
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
 def is_closed(panel: QWidget) -> bool:
     """Whether the dock that held a panel is gone; napari keeps the panel, which must rest then."""
     return panel.parent() is None
+
+
+def stop_hearing(viewer: "Viewer", callback: Callable[..., Any]) -> None:
+    """Tell a viewer's mouse to call something no more; soon, because napari may be walking through its list now."""
+    callbacks = viewer.mouse_drag_callbacks
+    QTimer.singleShot(0, lambda: callbacks.remove(callback) if callback in callbacks else None)
 
 
 class SourceBox(QComboBox):

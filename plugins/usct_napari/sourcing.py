@@ -28,6 +28,11 @@ class Source:
     has_bar: bool = True
     space: "Space | None" = None
 
+    @property
+    def is_recording(self) -> bool:
+        """Whether the layer lies beside the ring, and shows what it recorded."""
+        return self.quantity.removeprefix("water_") in ("traces", "spectra")
+
 
 def source_of(layer: object) -> Source | None:
     """Where a layer comes from, or None for layers of others."""

@@ -69,6 +69,10 @@ def test_the_slider_below_the_picture_belongs_to_what_is_seen_and_moves_with_the
     drive("sliders", tmp_path)
 
 
+def test_a_shot_in_water_as_a_second_file_hides_nothing(drive, tmp_path):
+    drive("water", tmp_path)
+
+
 def test_what_is_hostile_costs_a_sentence(drive, tmp_path):
     drive("hostile", tmp_path)
 

@@ -157,7 +157,7 @@ def _draw_profile(ax: Axes, reconstruction: Reconstruction, truth: Medium | None
         row = round((height - grid.origin[0]) / grid.spacing)
         if 0 <= row < grid.shape[0]:
             ax.plot(grid.axis(1).numpy() / MILLIMETRE, image[row], color=colour, linewidth=width, label=label)
-    ax.set_title(f"Profile at y = {height / MILLIMETRE:.0f} mm", color=INK, fontsize=11)
+    ax.set_title(f"Profile at y = {round(height / MILLIMETRE)} mm", color=INK, fontsize=11)
     ax.set_xlabel("x [mm]")
     ax.set_ylabel("Sound speed [m/s]")
     ax.margins(x=0)
@@ -174,6 +174,7 @@ def _draw_convergence(ax: Axes, history: Sequence[Record]) -> None:
     ax.set_ylabel("Objective / energy of the data")
     tidy(ax)
     stages = [list(records) for _, records in groupby(history, lambda record: record.stage)]
+    upright = len(stages) > 6
     for number, records in enumerate(stages):
         first, last = records[0].iteration - 0.5, records[-1].iteration + 0.5
         if number % 2 == 0:
@@ -195,13 +196,14 @@ def _draw_convergence(ax: Axes, history: Sequence[Record]) -> None:
                 ha="center",
                 va="top",
                 fontsize=7.5,
-                rotation=0 if len(stages) <= 6 else 90,
+                rotation=90 if upright else 0,
                 color=INK,
             )
     if all(record.objective > 0 and math.isfinite(record.objective) for record in history):
         make_logarithmic(ax)
         low, high = ax.get_ylim()
-        ax.set_ylim(low, high * (high / low) ** 0.25)
+        # Room for the names of stages, which are longer upright.
+        ax.set_ylim(low, high * (high / low) ** (0.4 if upright else 0.25))
     ax.set_xlim(history[0].iteration - 0.5, history[-1].iteration + 0.5)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 

@@ -16,14 +16,15 @@ _REACH = 8.0
 
 def draw_rows(figure: SubFigure, diagnosis: Diagnosis) -> None:
     """Draw for each place what moves with it, and what a step makes of an error there, all scaled to one."""
+    half = _REACH * 2 * math.pi / diagnosis.image_kernel.diffraction_limit / MILLIMETRE
     figure.suptitle(
-        "Around a place: what else moves with it (left), and how one step answers an error at it alone (right, NSK)",
+        "Around a place: what else moves with it (left), and how one step answers an error at it alone (right, NSK); "
+        f"each {2 * half:.0f} mm wide",
         color=INK,
         fontsize=10.5,
     )
     rows = diagnosis.rows[:_MOST_PLACES]
     axes = figure.subplots(1, 2 * len(rows), squeeze=False)[0]
-    half = _REACH * 2 * math.pi / diagnosis.image_kernel.diffraction_limit / MILLIMETRE
     for number, row in enumerate(rows):
         y, x = (value / MILLIMETRE for value in row.position)
         pairs = zip(

@@ -30,6 +30,8 @@ from usct.report.kernel_rows import draw_data_modes, draw_rows
 from usct.units import KILOHERTZ, MILLIMETRE
 
 _WARN = TRUTH
+_OVER_CURVES = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1}
+"""Behind words that may lie on a curve."""
 _WIDTH = 12.8
 _MODES_SHOWN = 7
 _DECAYS_SHOWN = 5
@@ -218,14 +220,14 @@ def _draw_spectrum(ax: Axes, diagnosis: Diagnosis) -> None:
     if level > low:
         ax.axhspan(low, level, color=_WARN, alpha=0.1, linewidth=0)
         ax.axhline(level, color=_WARN, linewidth=1)
-        ax.text(1.15, level, "noise says more than data", va="top", fontsize=8, color=_WARN)
+        ax.text(1.15, 1.15 * level, "below, noise says more than data", va="bottom", fontsize=8, color=_WARN)
     count = kernel.degrees_of_freedom
     if count >= 1:
         ax.axvline(count, color=_WARN, linewidth=1, linestyle=(0, (4, 2)))
         ax.text(
             count,
             2.2 * top,
-            f"{count:.0f} numbers determined,\neffective rank {kernel.effective_rank:.0f} ",
+            f"{count:.0f} numbers determined, \neffective rank {kernel.effective_rank:.0f} ",
             ha="right",
             va="top",
             fontsize=8,
@@ -255,13 +257,14 @@ def _draw_transfer(ax: Axes, diagnosis: Diagnosis) -> None:
         ax.axvspan(limit, float(across.max()), color=_WARN, alpha=0.1, linewidth=0)
         middle = 0.5 * (limit + float(across.max()))
         label = "invisible to these waves"
-        ax.text(middle, 2e-2, label, fontsize=8, color=_WARN, ha="center", va="center", rotation=90)
+        words = ax.text(middle, 5e-3, label, fontsize=8, color=_WARN, ha="center", va="center", rotation=90)
+        words.set_bbox(_OVER_CURVES)
     ticks = [tick for tick in ax.xaxis.get_major_locator().tick_values(0, float(across.max())) if tick > 0]
     ticks = [tick for tick in ticks if tick <= float(across.max())]
     ax.set_xticks(ticks, [f"{tick:.3g}\n{math.pi / tick:.2g}" for tick in ticks])
     ax.set_xlabel("Wavenumber [rad/mm], below it half a wave of this pattern [mm]")
     ax.set_ylabel("Relative to the largest")
-    ax.legend(frameon=False, fontsize=7.5, labelcolor=INK, loc="upper right")
+    ax.legend(framealpha=0.8, edgecolor="none", fontsize=7.5, labelcolor=INK, loc="upper right")
 
 
 def _draw_decay(ax: Axes, decay: Decay | None, energy: torch.Tensor) -> None:

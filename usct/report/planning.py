@@ -140,7 +140,7 @@ def _draw_maps(axes: Sequence[Axes], made: Plan) -> None:
     for ax in axes[len(shown) :]:
         ax.set_axis_off()
     for ax, one in zip(axes, shown, strict=False):
-        words = "attenuation" if one.attenuation else "no attenuation"
+        words = "with attenuation" if one.attenuation else "without attenuation"
         frequencies = (
             "all frequencies" if len(one.frequencies) > 1 else f"{one.frequencies[0] / KILOHERTZ:g} kHz"
         )
@@ -174,7 +174,7 @@ def _draw(ax: Axes, made: Plan, name: str, title: str, factor: float) -> None:
             curve = made.curve(n_elements, attenuation)
             if not curve:
                 continue
-            words = f"{n_elements} elements" + ("" if attenuation else ", lossless")
+            words = f"{n_elements} elements" + ("" if attenuation else ", without attenuation")
             ax.plot(
                 [o.frequencies[0] / KILOHERTZ for o in curve],
                 [factor * getattr(o, name) for o in curve],

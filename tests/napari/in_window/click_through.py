@@ -7,6 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from napari.utils.notifications import NotificationSeverity, notification_manager
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
 from usct_napari.background import waited
 from usct_napari.picturing import Window, picture_comparison, picture_kernels, picture_scan
 from usct_napari.preparing import prepare
@@ -204,12 +208,10 @@ assert torch.equal(io.load(native).medium.sound_speed, reached.medium.sound_spee
 
 stalls["places and saving"] = window.take_stalls()
 panel = picture_comparison(window, folder / "compare.png")
-images = [
-    "truth [m/s] · disc",
-    *(f"{what} [m/s] · disc-tailored" for what in ("start", "sound speed")),
-]
+images = [*(f"{what} [m/s] · disc-tailored" for what in ("start", "sound speed")), "truth [m/s] · disc"]
 errors = [f"error [m/s] · disc-tailored{w}" for w in (": start", "")]
-assert cells(6) == [name for pair in zip(images, ["profile", *errors], strict=True) for name in pair]
+# The truth has no error: its column, the last, ends with it.
+assert cells(5) == [name for pair in zip(images, [*errors, None], strict=True) for name in pair if name]
 reached, truth = io.load(result), io.load(folder / "disc.h5").truth
 expected = reached.medium.sound_speed - truth.resampled(reached.medium.grid).sound_speed
 np.testing.assert_allclose(window.viewer.layers[errors[1]].data, expected, atol=1e-3)
@@ -220,6 +222,22 @@ window.wait(0.3)
 curves = panel.profiles.axes[0].get_lines()
 assert len(curves) == 3
 assert np.isclose(np.ptp(curves[0].get_xdata()), 20.0), np.ptp(curves[0].get_xdata())
+assert "(-10, 5) to (10, 5)" in panel.profiles.axes[0].get_xlabel()
+# Or with Shift and the mouse, in any cell; nothing else moves.
+canvas, centre = window.viewer.window._qt_viewer.canvas.native, window.viewer.scene.camera.center
+cell = canvas.width() // window.viewer.canvas.grid.actual_shape(window.viewer.layers)[1]
+places = [QPoint(cell + cell // 2 + x, canvas.height() // 4) for x in (-30, 10, 30)]
+QTest.mousePress(canvas, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ShiftModifier, places[0])
+for place in places[1:]:
+    mouse = Qt.MouseButton.NoButton, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ShiftModifier
+    QApplication.sendEvent(canvas, QMouseEvent(QEvent.Type.MouseMove, QPointF(place), *mouse))
+    window.wait(0.1)
+QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ShiftModifier, places[-1])
+window.wait(0.3)
+drawn = np.diff(across.data[0], axis=0)[0]
+assert np.allclose(drawn, [0.0, 60 / window.viewer.scene.camera.zoom], atol=0.1), drawn
+assert window.viewer.scene.camera.center == centre
+assert np.isclose(np.ptp(panel.profiles.axes[0].get_lines()[0].get_xdata()), drawn[1])
 fell = panel.history.axes[0].get_lines()[0].get_ydata()
 assert list(fell) == [record.objective for record in reached.history]
 panel.errors.setChecked(False)
