@@ -16,7 +16,7 @@ from usct.choosing import choose_parameterization, kernel_of, schedule_of
 from usct.config import RunConfig
 from usct.errors import InputError
 from usct.given_start import BONE_SPEED as BONE_SPEED
-from usct.given_start import freedom_of, known_properties, with_fitted_bone
+from usct.given_start import inform, known_properties, with_fitted_bone
 from usct.grid import Grid
 from usct.inversion.discretization import Discretization
 from usct.inversion.loop import Inversion
@@ -149,7 +149,7 @@ def build_inversion(
     region = image.disc(radius, tuple(centre.tolist()))
     background = _surrounded(start, tuple(centre.tolist()), radius, water, float(observed.frequencies.min()))
     parameterization = choose_parameterization(config, background, region, observed, array, water)
-    parameterization.hold(freedom_of(acquisition, config, start))
+    inform(parameterization, acquisition, config, start, water)
     known = known_properties(acquisition, config, observed)
     if known is not None:
         known = _surrounded(known, tuple(centre.tolist()), radius, water, float(observed.frequencies.min()))

@@ -21,7 +21,6 @@ from usct.inversion.schedule import (
     within_budget,
 )
 from usct.inversion.skipping import n_solves
-from usct.inversion.tailoring import EDGE
 from usct.medium import Medium
 from usct.parameterization.base import Parameterization
 from usct.parameterization.features import instrument_features, instrument_share
@@ -32,7 +31,7 @@ from usct.parameterization.multigrid import MultiGrid
 from usct.parameterization.network import require_resolved
 from usct.parameterization.pixel import PixelGrid
 from usct.parameterization.siren import FITTED_LAYERS, Siren
-from usct.parameterization.spectrum import RadialSpectrum, fresnel_wavenumber, tailored_spectrum
+from usct.parameterization.spectrum import EDGE, RadialSpectrum, fresnel_wavenumber, tailored_spectrum
 from usct.parameterization.tailored import TailoredGrid
 from usct.units import attenuation_from_db
 

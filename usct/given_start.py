@@ -6,30 +6,41 @@ from dataclasses import replace
 
 import torch
 from scipy.ndimage import binary_fill_holes
+from torch.nn.functional import max_pool2d
 
 from usct.acquisition import Acquisition, Spectra
 from usct.config import RunConfig
 from usct.errors import InputError
 from usct.grid import resample
 from usct.medium import Medium
+from usct.parameterization.base import Parameterization
+from usct.parameterization.spectrum import TissuePrior
+from usct.settings import Tissue, Tissues
 from usct.starting.skull.fitting import best_factor, scaled_bone
 
 BONE_SPEED = 1750.0
 """Faster than any soft tissue [m/s]: what a start model has above it is taken to be bone."""
+FAINT = 1e-3
+"""Share of a cell below which a tissue is not in it."""
+BORDER = 2
+"""Cells next to those of another tissue that may hold some of it, on whichever grid they are seen."""
 N_FITTING = 2
 """Updates of the brain at each factor of bone that is tried."""
 
 Run = Callable[[Acquisition, RunConfig, Spectra], float]
 
 
-def freedom_of(acquisition: Acquisition, config: RunConfig, start: Medium) -> torch.Tensor:
-    """How far each cell of the image may change, by the start model where it is finest.
+def shares_of(given: Medium, start: Medium) -> dict[str, torch.Tensor]:
+    """Share of every cell of an image that each tissue fills, by the start model where it is finest.
+
+    Args:
+        given: The start model as it came.
+        start: The same on the grid of the image.
 
     Returns:
-        Shape of the image; where there is bone that encloses something, with an axis before it for bone, what it
-        encloses, and the rest.
+        Each of the image's shape, adding up to one: bone, what it encloses inside, and the rest outside, as far as
+        there are such.
     """
-    given = given_start(acquisition, config) or start
     is_bone = given.sound_speed > BONE_SPEED
     is_inside = torch.from_numpy(binary_fill_holes(is_bone.numpy())) & ~is_bone
     bone, inside = (
@@ -37,11 +48,89 @@ def freedom_of(acquisition: Acquisition, config: RunConfig, start: Medium) -> to
     )
     bone = torch.maximum(bone, (start.sound_speed > BONE_SPEED).double())
     inside = torch.minimum(inside, 1 - bone)
-    soft = 1 - bone
-    held = config.start.bone_freedom * bone
-    if not bool(is_inside.any()):
-        return held + soft
-    return torch.stack([held, inside, soft - inside])
+    shares = {"bone": bone, "inside": inside, "outside": 1 - bone - inside}
+    return {name: share for name, share in shares.items() if bool(share.any())}
+
+
+def inform(
+    parameterization: Parameterization,
+    acquisition: Acquisition,
+    config: RunConfig,
+    start: Medium,
+    water: float,
+) -> None:
+    """Tell a parameterization what settings and start model know of tissues: freedoms, bounds and priors.
+
+    Args:
+        parameterization: Standing at the start, changed in place.
+        acquisition: With the start model, if there is one.
+        config: Settings.
+        start: What the run starts from, on the grid of the image.
+        water: Sound speed of the water [m/s].
+
+    Raises:
+        InputError: If a tissue's bounds do not hold its start.
+    """
+    shares = shares_of(given_start(acquisition, config) or start, start)
+    if "bone" not in shares:
+        return
+    tissues = {name: getattr(config.tissues, name) for name in shares}
+    limits = _limits_of(shares, tissues, config.bounds.sound_speed, start)
+    if limits is not None:
+        parameterization.bound(limits)
+    freedom = {name: config.start.bone_freedom if name == "bone" else 1.0 for name in shares}
+    parameterization.hold(torch.stack([freedom[name] * share for name, share in shares.items()]))
+    parameterization.expect([_prior_of(tissues[name], start, share, water) for name, share in shares.items()])
+
+
+def _limits_of(
+    shares: dict[str, torch.Tensor], tissues: dict[str, Tissue], widest: tuple[float, float], start: Medium
+) -> torch.Tensor | None:
+    """Lowest and highest sound speed of every cell, shape (2, ny, nx) [m/s]; None where the widest hold everywhere.
+
+    Near borders, where cells may hold several tissues, whatever one of these may be is possible.
+
+    Raises:
+        InputError: If a tissue's bounds do not hold its start.
+    """
+    if all(tissue.sound_speed is None for tissue in tissues.values()):
+        return None
+    around = torch.stack(list(shares.values())) > FAINT
+    near = max_pool2d(around.double(), 2 * BORDER + 1, stride=1, padding=BORDER) > 0
+    low, high = torch.full_like(start.sound_speed, math.inf), torch.zeros_like(start.sound_speed)
+    for (name, tissue), there in zip(tissues.items(), near, strict=True):
+        least, most = _ends_of(name, tissue, widest, start.sound_speed[there & (near.sum(dim=0) == 1)])
+        low = torch.where(there, low.clamp(max=least), low)
+        high = torch.where(there, high.clamp(min=most), high)
+    return torch.stack([low, high])
+
+
+def _ends_of(
+    name: str, tissue: Tissue, widest: tuple[float, float], speeds: torch.Tensor
+) -> tuple[float, float]:
+    """Lowest and highest sound speed of a tissue, within those of all; refused if they would change its start."""
+    low, high = tissue.sound_speed or widest
+    low, high = max(low, widest[0]), min(high, widest[1])
+    if not low < high:
+        raise InputError(
+            f"tissues.{name}.sound_speed lies outside bounds.sound_speed = {widest[0]:g} to {widest[1]:g} m/s; widen "
+            "one of them"
+        )
+    # As for the bounds of all, half a metre per second is left to interpolation.
+    if bool(((speeds < low - 0.5) | (speeds > high + 0.5)).any()):
+        raise InputError(
+            f"tissues.{name}.sound_speed = {low:g} to {high:g} m/s does not hold the start model there, "
+            f"{float(speeds.min()):.0f} to {float(speeds.max()):.0f} m/s; widen it or give another start"
+        )
+    return low, high
+
+
+def _prior_of(tissue: Tissue, start: Medium, share: torch.Tensor, water: float) -> TissuePrior:
+    """What is known of one tissue, in units of its own sound speed."""
+    speed = float((share * start.sound_speed).sum() / share.sum())
+    if tissue.deviation is None or tissue.correlation_mm is None:
+        return TissuePrior(speed / water)
+    return TissuePrior(speed / water, tissue.deviation / speed, 1e-3 * tissue.correlation_mm)
 
 
 def given_start(acquisition: Acquisition, config: RunConfig) -> Medium | None:
@@ -84,7 +173,10 @@ def with_fitted_bone(
     start = config.start.model_copy(update={"fit_bone": False})
     low, high = config.bounds.sound_speed
     bounds = config.bounds.model_copy(update={"sound_speed": (low, 1.5 * high)})
-    trial = config.model_copy(update={"schedule": schedule, "start": start, "bounds": bounds})
+    tissues = Tissues()
+    trial = config.model_copy(
+        update={"schedule": schedule, "start": start, "bounds": bounds, "tissues": tissues}
+    )
 
     def scaled(factor: float) -> Medium:
         return scaled_bone(given, bone, factor, water)
@@ -95,6 +187,8 @@ def with_fitted_bone(
     best = scaled(best_factor(misfit))
     # Interpolated to the image's grid, edges overshoot by up to a tenth.
     inside = best.sound_speed.clamp(max=max(0.9 * high, float(given.sound_speed.max())))
+    if config.tissues.bone.sound_speed is not None:
+        inside = torch.where(bone, inside.clamp(*config.tissues.bone.sound_speed), inside)
     return replace(acquisition, start=replace(best, sound_speed=inside))
 
 

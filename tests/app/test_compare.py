@@ -282,7 +282,7 @@ def test_without_any_truth_the_remedy_is_named(folder, capsys):
 
 def test_every_known_representation_is_compared_unless_told_otherwise():
     from usct.cli.comparing import ALL
-    from usct.config import ParameterizationSettings
+    from usct.settings import ParameterizationSettings
 
     known = ParameterizationSettings.model_json_schema()["properties"]["name"]["enum"]
     assert list(REPRESENTATIONS) == known == ALL.split(",")

@@ -12,9 +12,10 @@ from pydantic import Field, ValidationError, model_validator
 
 from usct import overrides
 from usct.acquisition import TransducerArray
-from usct.config import RunConfig, Section, load_config
+from usct.config import RunConfig, load_config
 from usct.errors import InputError
 from usct.phantom import toml
+from usct.settings import Section
 from usct.units import MILLIMETRE
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,60}$"

@@ -16,7 +16,7 @@ from torch.func import vjp
 
 from usct.grid import Grid, resample
 from usct.inversion.objective import Point
-from usct.parameterization.spectrum import RadialSpectrum, Tailoring, lattice_wavenumbers
+from usct.parameterization.spectrum import EDGE, RadialSpectrum, Tailoring, lattice_wavenumbers
 
 N_BANDS = 24
 N_PROBES = 1
@@ -25,9 +25,6 @@ LEAST_GAIN = 1e-4
 
 LEAST_FREEDOM = 0.05
 """Share of the data that always counts as free to show noise."""
-
-EDGE = 0.1
-"""Width of the cutoff's edge, as a share of the cutoff."""
 
 TRUST = 0.07
 """Width of the wavenumbers to be trusted, as a share of the cutoff, while nothing of the data is explained yet; it is
@@ -165,6 +162,7 @@ def measure(
         _cut(bands.centres, prior / share, highest),
         noise,
         envelope,
+        admitted=_cut(bands.centres, passed, highest),
     )
     return tailoring, unfitted
 

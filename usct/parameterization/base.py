@@ -1,6 +1,7 @@
 """What every parameterization promises: trainable numbers in, a bounded medium on any grid out."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Literal, Self
 
 import torch
@@ -9,7 +10,7 @@ from torch.nn.utils import parameters_to_vector
 
 from usct.grid import Grid
 from usct.medium import Medium
-from usct.parameterization.spectrum import Tailoring
+from usct.parameterization.spectrum import Tailoring, TissuePrior
 
 Unknown = Literal["sound_speed", "attenuation"]
 
@@ -37,6 +38,7 @@ class Parameterization(nn.Module, ABC):
     attenuation_power: float = 1.0
     region: torch.Tensor
     freedom: torch.Tensor
+    cell_bounds: torch.Tensor | None
 
     def __init__(self, start: Medium, region: torch.Tensor, bounds: tuple[float, float]) -> None:
         super().__init__()
@@ -46,8 +48,9 @@ class Parameterization(nn.Module, ABC):
             raise ValueError(f"bounds must be increasing and positive, got {bounds}")
         self.grid = start.grid
         self.bounds = (float(bounds[0]), float(bounds[1]))
+        self.register_buffer("cell_bounds", None)
         self.register_buffer("region", region.clone())
-        # Shapes updates alone, never the image, so that it need not be saved with the field.
+        # Where it shapes updates alone, and not the image, it need not be saved with the field.
         self.register_buffer("freedom", torch.ones(start.grid.shape, dtype=torch.float64), persistent=False)
 
     @abstractmethod
@@ -90,6 +93,25 @@ class Parameterization(nn.Module, ABC):
         if not bool((freedom >= 0).all()) or not bool((total <= 1 + 1e-9).all()):
             raise ValueError("freedom must lie in 0 to 1")
         self.freedom.copy_(total.clamp(max=1))
+
+    def bound(self, limits: torch.Tensor) -> None:
+        """Narrow the bounds cell by cell; the image stays as far as it lies within them.
+
+        Args:
+            limits: Lowest and highest sound speed of every cell, shape (2, *grid.shape) [m/s].
+
+        Raises:
+            ValueError: If they have another shape, do not increase, or leave `bounds`.
+        """
+        if tuple(limits.shape) != (2, *self.grid.shape):
+            raise ValueError(f"limits have shape {tuple(limits.shape)}, the grid {self.grid.shape}")
+        low, high = limits
+        if not bool(((self.bounds[0] <= low) & (low < high) & (high <= self.bounds[1])).all()):
+            raise ValueError(f"limits must increase within {self.bounds[0]:g} to {self.bounds[1]:g} m/s")
+        self.cell_bounds = limits.to(self.region.device, torch.float64)
+
+    def expect(self, priors: Sequence[TissuePrior]) -> None:  # noqa: B027 # for overriding
+        """Take up what is known of the tissues that `hold` told apart, in its order; by default it is of no use."""
 
     @property
     def is_held(self) -> bool:

@@ -43,6 +43,9 @@ _STRIP = 2**17
 _LATER = {"n_tissues": 1}
 """Settings that older files do not name, and what holds there."""
 
+_ONCE_SHARED = {"amplitude", "shaping"}
+"""Arrays that older files hold once for all tissues."""
+
 Setting = bool | int | float | str | None
 
 
@@ -103,10 +106,18 @@ def restored(field: TrainedField) -> Parameterization:
             built: Parameterization = made_by(start, region, field.bounds, **settings)
     except (OverflowError, ZeroDivisionError, RuntimeError) as error:
         raise ValueError(f"the field's settings are impossible ({' '.join(str(error).split())})") from error
+    arrays = dict(field.arrays)
+    if "cell_bounds" in arrays:
+        built.bound(_checked_limits(field))
+    if "freedom" in arrays:
+        built.hold(arrays["freedom"])
     expected = built.state_dict()
-    for key in sorted(expected.keys() | field.arrays.keys()):
-        _check_array(field, key, expected.get(key))
-    built.load_state_dict(dict(field.arrays))
+    for key in _ONCE_SHARED & arrays.keys() & expected.keys():
+        if arrays[key].ndim + 1 == expected[key].ndim and arrays[key].shape == expected[key].shape[1:]:
+            arrays[key] = arrays[key].expand(expected[key].shape)
+    for key in sorted(expected.keys() | arrays.keys()):
+        _check_array(key, arrays.get(key), expected.get(key))
+    built.load_state_dict(arrays)
     return built
 
 
@@ -240,9 +251,19 @@ def _checked_region(field: TrainedField) -> torch.Tensor:
     return region
 
 
-def _check_array(field: TrainedField, key: str, expected: torch.Tensor | None) -> None:
+def _checked_limits(field: TrainedField) -> torch.Tensor:
+    """The bounds of every cell, of any values that could be bounds."""
+    limits = field.arrays["cell_bounds"]
+    if tuple(limits.shape) != (2, *field.grid.shape) or limits.dtype != torch.float64:
+        raise ValueError(
+            f"the field's array 'cell_bounds' must have shape {(2, *field.grid.shape)} of float64, "
+            f"got {tuple(limits.shape)} of {_plain(limits.dtype)}; reconstruct again"
+        )
+    return limits
+
+
+def _check_array(key: str, found: torch.Tensor | None, expected: torch.Tensor | None) -> None:
     """Refuse an array that is missing, is too many, or cannot be what the settings say."""
-    found = field.arrays.get(key)
     if expected is None or found is None:
         what = "unknown" if expected is None else "missing"
         raise ValueError(f"the field's array '{key}' is {what}; reconstruct again")

@@ -1,7 +1,6 @@
 """Fields: media that depart from a base image by a trained function of position."""
 
 import copy
-import math
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, Self
@@ -20,6 +19,10 @@ FAINTEST_SHARE = 1e-9
 
 MOST_GRIDS = 12
 """Grids for which windows and points are kept: those of an inversion's frequencies, and that of its image."""
+
+
+Limits = tuple[float, float] | tuple[torch.Tensor, torch.Tensor]
+"""Lowest and highest sound speed, of all cells or of each [m/s]."""
 
 
 class GridCache:
@@ -74,17 +77,21 @@ class Field(Parameterization):
 
     def forward(self, grid: Grid) -> Medium:
         """The medium on a grid."""
-        return Medium(grid, torch.exp(-_bounded(self._log_slowness(grid), self.bounds)))
+        return Medium(grid, torch.exp(-_bounded(self._log_slowness(grid), self._limits_on(grid))))
 
     def window(self, grid: Grid) -> torch.Tensor:
         """Share of the change that counts, 0 outside the region and 1 inside, shape grid.shape."""
         free = self.region * self.freedom
         return self._windows.get(grid, lambda g: resample(free, self.grid, g).clamp(0, 1))
 
-    def hold(self, freedom: torch.Tensor) -> None:
-        """See Parameterization; the share enters the window."""
-        super().hold(freedom)
-        self._windows.clear()
+    @torch.no_grad()
+    def bound(self, limits: torch.Tensor) -> None:
+        """See Parameterization; the limits are approached as smoothly as the bounds."""
+        before = self._limits_on(self.grid)
+        super().bound(limits)
+        change = self._log_slowness(self.grid) - self.base
+        log_slowness = _bounded(self.base + change, before)
+        self.base.copy_(_unbounded(log_slowness, self._limits_on(self.grid)) - change)
 
     def free_cells(self, grid: Grid) -> torch.Tensor:
         """Cells of a grid that the window reaches."""
@@ -100,8 +107,9 @@ class Field(Parameterization):
     def fitted_to(self, medium: Medium) -> Self:
         """A copy whose base image is the medium, inside the region."""
         other = copy.deepcopy(self)
-        wanted = _unbounded(-medium.resampled(self.grid).sound_speed.double().log(), self.bounds)
-        other.base.copy_(torch.where(self.region, wanted.to(self.base.device), self.base))
+        log_slowness = -medium.resampled(self.grid).sound_speed.double().log().to(self.base.device)
+        wanted = _unbounded(log_slowness, self._limits_on(self.grid))
+        other.base.copy_(torch.where(self.region, wanted, self.base))
         other.reset()
         return other
 
@@ -109,6 +117,16 @@ class Field(Parameterization):
         """Forget what belongs to another device."""
         self._windows.clear()
         return super()._apply(*arguments)
+
+    def _limits_on(self, grid: Grid) -> Limits:
+        """Bounds on a grid; narrower ones are those of the nearest cell, as what lies between two has none."""
+        if self.cell_bounds is None:
+            return self.bounds
+        low, high = self.cell_bounds
+        for axis, (own, wanted) in enumerate(zip(self.grid.axes(), grid.axes(), strict=True)):
+            index = ((wanted - own[0]) / self.grid.spacing).round().long().clamp(0, len(own) - 1)
+            low, high = (ends.index_select(axis, index.to(ends.device)) for ends in (low, high))
+        return low, high
 
     def _log_slowness(self, grid: Grid) -> torch.Tensor:
         base = resample(self.base, self.grid, grid)
@@ -121,6 +139,13 @@ class PointField(Field):
     def __init__(self, start: Medium, region: torch.Tensor, bounds: tuple[float, float]) -> None:
         super().__init__(start, region, bounds)
         self._points = GridCache()
+
+    def hold(self, freedom: torch.Tensor) -> None:
+        """See Parameterization; the share enters the window, and with it the image, so that it is saved."""
+        super().hold(freedom)
+        self.register_buffer("freedom", self.freedom, persistent=self.is_held)
+        self._windows.clear()
+        self._points.clear()
 
     @abstractmethod
     def at(self, points: torch.Tensor) -> torch.Tensor:
@@ -150,21 +175,21 @@ class PointField(Field):
         return inside.to(self.base.device)
 
 
-def _limits(bounds: tuple[float, float]) -> tuple[float, float, float]:
+def _ends(bounds: Limits) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Lowest and highest log slowness, and the width of the soft ends."""
-    low, high = -math.log(bounds[1]), -math.log(bounds[0])
+    high, low = (-torch.as_tensor(end, dtype=torch.float64).log() for end in bounds)
     return low, high, SOFT_SHARE * (high - low)
 
 
-def _bounded(log_slowness: torch.Tensor, bounds: tuple[float, float]) -> torch.Tensor:
+def _bounded(log_slowness: torch.Tensor, bounds: Limits) -> torch.Tensor:
     """The same values inside, and smoothly towards the bounds beyond."""
-    low, high, soft = _limits(bounds)
+    low, high, soft = (end.to(log_slowness) for end in _ends(bounds))
     clipped = log_slowness.clamp(low + soft, high - soft)
     return clipped + soft * torch.tanh((log_slowness - clipped) / soft)
 
 
-def _unbounded(log_slowness: torch.Tensor, bounds: tuple[float, float]) -> torch.Tensor:
+def _unbounded(log_slowness: torch.Tensor, bounds: Limits) -> torch.Tensor:
     """Undo `_bounded`; what lies on the bounds or beyond comes from three soft widths away."""
-    low, high, soft = _limits(bounds)
+    low, high, soft = (end.to(log_slowness) for end in _ends(bounds))
     clipped = log_slowness.clamp(low + soft, high - soft)
     return clipped + soft * torch.atanh(((log_slowness - clipped) / soft).clamp(-0.995, 0.995))

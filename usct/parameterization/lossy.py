@@ -1,5 +1,6 @@
 """A medium of two unknown maps, sound speed and attenuation, of which one at a time is inverted for."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Self, final
 
@@ -8,7 +9,7 @@ import torch
 from usct.grid import Grid
 from usct.medium import Medium
 from usct.parameterization.base import Parameterization, Unknown
-from usct.parameterization.spectrum import Tailoring
+from usct.parameterization.spectrum import Tailoring, TissuePrior
 
 SPAN = 0.1
 """Relative change of the companion's slowness that stands for the whole range of attenuations.
@@ -87,6 +88,15 @@ class Lossy(Parameterization):
         super().hold(freedom)
         self.speed.hold(freedom)
         self.loss.hold(freedom)
+
+    def bound(self, limits: torch.Tensor) -> None:
+        """See Parameterization; for the sound speed."""
+        super().bound(limits)
+        self.speed.bound(limits)
+
+    def expect(self, priors: Sequence[TissuePrior]) -> None:
+        """See Parameterization; for the sound speed."""
+        self.speed.expect(priors)
 
     def constrain(self) -> None:
         """Bring both maps back inside their bounds."""

@@ -51,6 +51,8 @@ class PixelGrid(Parameterization):
         copy = type(self)(Medium(self.grid, self.background), self.region, self.bounds, self.kernel)
         with torch.no_grad():
             copy.relative_slowness.copy_(torch.where(self.region, self.background / start, 1.0))
+        if self.cell_bounds is not None:
+            copy.bound(self.cell_bounds)
         copy.constrain()
         copy.hold(self.freedom)
         return copy
@@ -62,8 +64,8 @@ class PixelGrid(Parameterization):
     @torch.no_grad()
     def constrain(self) -> None:
         """Clamp the sound speed to its bounds."""
-        lowest, highest = self.background / self.bounds[1], self.background / self.bounds[0]
-        self.relative_slowness.clamp_(lowest, highest)
+        low, high = self.bounds if self.cell_bounds is None else self.cell_bounds
+        self.relative_slowness.clamp_(self.background / high, self.background / low)
 
     def precondition(self, gradient: torch.Tensor, cutoff: float) -> torch.Tensor:
         """Apply the kernel, or a low-pass at the cutoff with a cosine edge a tenth of it wide, inside the region.

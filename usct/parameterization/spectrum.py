@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 import torch
 
+EDGE = 0.1
+"""Width of a cosine edge, as a share of the wavenumber where it ends: a sharp one would ring."""
+
 
 @dataclass(frozen=True)
 class RadialSpectrum:
@@ -65,6 +68,8 @@ class Tailoring:
         envelope: Where the change is expected, as a share of its standard deviation, shape of the image grid;
             None for everywhere alike.
         sampled: Share of the wavenumbers, shape (..., 2) [rad/m], that the instrument samples; None for all.
+        admitted: Share of every wavenumber's change that waves can resolve and a step may bring; None for all that the
+            prior holds.
     """
 
     gain: RadialSpectrum
@@ -72,6 +77,58 @@ class Tailoring:
     noise: float
     envelope: torch.Tensor | None = None
     sampled: Callable[[torch.Tensor], torch.Tensor] | None = None
+    admitted: RadialSpectrum | None = None
+
+
+@dataclass(frozen=True)
+class TissuePrior:
+    """What is known beforehand of the change that one tissue needs.
+
+    Attributes:
+        pace: Its sound speed over the water's: its waves are longer by as much, and so is the finest detail that they
+            resolve [1].
+        deviation: Standard deviation of its log slowness about the start's; infinite where data alone tell [1].
+        correlation: Distance over which the covariance falls to 1/e [m].
+
+    Raises:
+        ValueError: If one of them is not positive.
+    """
+
+    pace: float = 1.0
+    deviation: float = math.inf
+    correlation: float = math.inf
+
+    def __post_init__(self) -> None:
+        """Refuse what is no prior."""
+        if not min(self.pace, self.deviation, self.correlation) > 0:
+            raise ValueError(f"pace, deviation and correlation of a tissue must be above 0, got {self}")
+
+    def variance(
+        self, tailoring: Tailoring, wavenumbers: torch.Tensor, spacing: float, departed: float
+    ) -> torch.Tensor:
+        """Variance expected of the missing change, per Fourier coefficient of a unitary transform.
+
+        It is what the data say, or the tissue's own where that is known: that of a random medium of pieces, which has
+        the covariance deviation^2 exp(-r / correlation). Changes made one after the other are taken to be independent,
+        so that their variances add up to the deviation's square.
+
+        Args:
+            tailoring: What the data say.
+            wavenumbers: Of the result, any shape [rad/m].
+            spacing: Of the image's grid [m].
+            departed: Root mean square of the log slowness's departure from the start by now.
+
+        References:
+            Debye, Anderson & Brumberger, J. Appl. Phys. 28 (1957) 679: exponential covariance of random pieces.
+        """
+        prior, admitted = tailoring.prior, tailoring.admitted
+        stretched = max(self.pace, 1.0) * wavenumbers
+        if self.deviation == math.inf:
+            edge = ((1 - stretched / max(prior.highest, 1e-300)) / EDGE).clamp(0, 1)
+            return prior(wavenumbers) * (0.5 - 0.5 * torch.cos(math.pi * edge) if self.pace > 1 else 1.0)
+        left = max(self.deviation**2 - departed**2, 0.0) * 2 * math.pi * (self.correlation / spacing) ** 2
+        own = left / (1 + (wavenumbers * self.correlation).square()) ** 1.5
+        return own * (prior(stretched) > 0 if admitted is None else admitted(stretched))
 
 
 def ring_symbol(wavenumbers: torch.Tensor, wave: float, muted: float = 0.0) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """Kernel-tailored Fourier features with a linear head, at scale: a Fourier-whitened grid."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from scipy.fft import next_fast_len
@@ -9,7 +10,13 @@ from torch import nn
 from usct.grid import Grid, resample
 from usct.medium import Medium
 from usct.parameterization.field import Field
-from usct.parameterization.spectrum import RadialSpectrum, Tailoring, lattice_vectors, lattice_wavenumbers
+from usct.parameterization.spectrum import (
+    RadialSpectrum,
+    Tailoring,
+    TissuePrior,
+    lattice_vectors,
+    lattice_wavenumbers,
+)
 
 PADDING = 1.2
 """Size of the periodic Fourier lattice over the image's, so that opposite rims stay apart."""
@@ -20,7 +27,8 @@ class TailoredGrid(Field):
 
     Its tangent kernel has the prescribed spectrum, whatever the parameters' values, and is stationary but for
     the envelope; with independent standard normal parameters it is a random field with that spectrum. Where tissues
-    are held apart (see `hold`), each has an envelope and parameters of its own, so that features end where it does.
+    are held apart (see `hold`), each has an envelope, a spectrum and parameters of its own: features end where it does,
+    and are as coarse as its waves are long.
 
     Args:
         start: The base image.
@@ -38,7 +46,9 @@ class TailoredGrid(Field):
     amplitude: torch.Tensor
     shaping: torch.Tensor
     envelope: torch.Tensor
+    wavenumbers: torch.Tensor
     windows: torch.Tensor
+    origin: torch.Tensor
     noise: torch.Tensor
 
     def __init__(
@@ -52,7 +62,8 @@ class TailoredGrid(Field):
         super().__init__(start, region, bounds)
         self.lattice = tuple(next_fast_len(math.ceil(PADDING * n), real=True) for n in self.grid.shape)
         wavenumbers = lattice_wavenumbers(self.lattice, self.grid.spacing)
-        self.register_buffer("amplitude", torch.zeros_like(wavenumbers))
+        self.register_buffer("wavenumbers", wavenumbers, persistent=False)
+        self.register_buffer("amplitude", spectrum(wavenumbers).sqrt())
         self.register_buffer("shaping", torch.ones_like(wavenumbers))
         self.register_buffer("noise", torch.zeros((), dtype=torch.float64))
         self._part(self.region.double().expand(n_tissues, *self.grid.shape) / n_tissues)
@@ -67,6 +78,12 @@ class TailoredGrid(Field):
         apart = (self.region * freedom.to(self.base)).reshape(*several, *self.grid.shape)
         self.register_buffer("windows", apart, persistent=False)
         self.register_buffer("envelope", apart.clone())
+        for name in ("amplitude", "shaping"):
+            common = getattr(self, name).reshape(-1, *self.wavenumbers.shape)[0]
+            self.register_buffer(name, common.expand(*several, *common.shape).clone())
+        # From where departures count; the priors that they count for are not saved either.
+        self.register_buffer("origin", self.base.clone(), persistent=False)
+        self._priors = (TissuePrior(),) * self.n_tissues
 
     def change(self, grid: Grid) -> torch.Tensor:
         """Change of log slowness, interpolated from the image grid."""
@@ -84,6 +101,16 @@ class TailoredGrid(Field):
         super().hold(freedom)
         self.bake()
         self._part(freedom.reshape(-1, *self.grid.shape))
+
+    def expect(self, priors: Sequence[TissuePrior]) -> None:
+        """See Parameterization; the next tailoring heeds them.
+
+        Raises:
+            ValueError: If there are not as many as tissues.
+        """
+        if len(priors) != self.n_tissues:
+            raise ValueError(f"there are {self.n_tissues} tissues, but {len(priors)} priors")
+        self._priors = tuple(priors)
 
     def reset(self) -> None:
         """Set all parameters to zero."""
@@ -104,8 +131,7 @@ class TailoredGrid(Field):
             )
         self.bake()
         self.envelope.copy_(self.windows)
-        wavenumbers = lattice_wavenumbers(self.lattice, self.grid.spacing)
-        self.amplitude.copy_(spectrum(wavenumbers).sqrt())
+        self.amplitude.copy_(spectrum(self.wavenumbers).sqrt())
         self.shaping.fill_(1.0)
         self.noise.zero_()
 
@@ -117,16 +143,37 @@ class TailoredGrid(Field):
         noise the kernel alone shapes the step.
         """
         self.reshape(tailoring.prior)
+        variance = self._variance(tailoring)
+        self.amplitude.copy_(variance.sqrt())
         if tailoring.envelope is not None:
             self.envelope.mul_(tailoring.envelope.to(self.envelope))
-        vectors = lattice_vectors(self.lattice, self.grid.spacing)
-        wavenumbers = torch.linalg.vector_norm(vectors, dim=-1)
         if tailoring.sampled is not None:
+            vectors = lattice_vectors(self.lattice, self.grid.spacing)
             self.amplitude.mul_(tailoring.sampled(vectors).sqrt().to(self.amplitude))
         if tailoring.noise > 0:
-            curvature = tailoring.gain(wavenumbers) * tailoring.prior(wavenumbers) + tailoring.noise
+            curvature = (
+                tailoring.gain(self.wavenumbers) * variance * self._freedoms().square() + tailoring.noise
+            )
             self.shaping.copy_(curvature.reciprocal())
             self.noise.fill_(tailoring.noise)
+
+    def _variance(self, tailoring: Tailoring) -> torch.Tensor:
+        """Expected of Fourier coefficients, shape of the amplitude."""
+        if all(prior == TissuePrior() for prior in self._priors):
+            return tailoring.prior(self.wavenumbers).expand_as(self.amplitude)
+        departed = (self.base - self.origin).square()
+        windows, maps = self.windows.reshape(self.n_tissues, *self.grid.shape), []
+        freedoms = self._freedoms().reshape(-1).tolist()
+        for prior, window, freedom in zip(self._priors, windows, freedoms, strict=True):
+            weight = float(window.sum())
+            rms = (float((window * departed).sum()) / weight) ** 0.5 if weight > 0 else 0.0
+            variance = prior.variance(tailoring, self.wavenumbers, self.grid.spacing, rms)
+            maps.append(variance if prior.deviation == math.inf else variance / (freedom or 1.0) ** 2)
+        return torch.stack(maps).reshape(self.amplitude.shape)
+
+    def _freedoms(self) -> torch.Tensor:
+        """What changes of each tissue are multiplied with where it fills cells, to be multiplied with its maps."""
+        return self.windows.amax(dim=(-2, -1), keepdim=True)
 
     @property
     def damping(self) -> float:
