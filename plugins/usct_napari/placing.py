@@ -18,18 +18,22 @@ GAP = 0.05
 def make_room(viewer: "Viewer", layer: "Layer") -> None:
     """Keep a layer that was just added from hiding what another file shows in the same place.
 
-    Recordings go to the right of those that they would cover. Of two rings in one place the one with more dead elements
-    is seen.
+    Recordings go to the right of those that they would cover, and of rings in one place one is seen.
     """
     source = source_of(layer)
-    others = {x: s for x in viewer.layers if x is not layer and (s := source_of(x)) is not None}
     if source is not None and source.is_recording:
-        _go_right(viewer, layer, [other for other, s in others.items() if s.is_recording])
+        others = ((x, source_of(x)) for x in viewer.layers if x is not layer)
+        _go_right(viewer, layer, [other for other, s in others if s is not None and s.is_recording])
     elif source is not None and source.quantity == "elements":
-        for ring in (other for other, s in others.items() if s.quantity == "elements"):
-            if np.array_equal(ring.data, layer.data):
-                dead, before = (int(x.features["dead"].sum()) for x in (layer, ring))
-                (ring if dead >= before else layer).visible = False
+        show_one_ring(viewer)
+
+
+def show_one_ring(viewer: "Viewer") -> None:
+    """Of visible rings in one place leave the one with most dead elements, the newest of several."""
+    rings = [x for x in viewer.layers if x.visible and (s := source_of(x)) and s.quantity == "elements"]
+    rings.sort(key=lambda ring: int(ring.features["dead"].sum()))
+    for number, ring in enumerate(rings):
+        ring.visible = not any(np.array_equal(ring.data, other.data) for other in rings[number + 1 :])
 
 
 def _go_right(viewer: "Viewer", layer: "Layer", others: list["Layer"]) -> None:

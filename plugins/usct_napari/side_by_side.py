@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from usct_napari.background import one_by_one
 from usct_napari.dressing import is_mark
 from usct_napari.opening import frame
+from usct_napari.placing import show_one_ring
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -80,4 +81,5 @@ def pile(viewer: "Viewer") -> None:
         for layer in viewer.layers:
             layer.name_overlay.visible = False
             layer.visible = layer.visible or is_mark(layer)
+        show_one_ring(viewer)
     frame(viewer)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from usct_napari.picturing import Window
+from usct_napari.side_by_side import pile, spread
 from usct_napari.sourcing import source_of
 
 from tests.napari.in_window.small import traces_file
@@ -47,6 +48,11 @@ assert seen[scan_file].name_overlay.visible
 (ring,) = [layer for layer, source in layers if layer.visible and source.quantity == "elements"]
 assert np.flatnonzero(ring.features["dead"]).tolist() == [3]
 window.picture(folder / "water.png")
+spread(window.viewer, [recordings])
+window.wait(0.3)
+pile(window.viewer)
+assert ring.visible
+assert sum(x.visible for x, source in layers if source.quantity == "elements") == 1
 # A file with a shot of its own finds room for both.
 io.save(replace(scan, water=shot), folder / "whole.h5")
 window.open(folder / "whole.h5")
