@@ -69,7 +69,7 @@ window.wait(1.0)
 window.picture(sys.argv[1] + "/compared.png")
 # The sample knows its lesions.
 words = panel.words.toPlainText().strip()
-assert "Lesions: share of their contrast, width" in words, words
+assert "Lesions: share of their contrast that shows, width in the image" in words, words
 assert "malignant" in words or "cyst" in words, words
 window.viewer.close()
 assert not complaints, complaints
