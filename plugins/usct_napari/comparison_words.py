@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from usct.evaluation.case import CaseScores
-from usct.evaluation.lesions import LesionScores
+from usct.evaluation.lesions import LEAST_CONTRAST, LesionScores
 from usct.units import MILLIMETRE
 
 Scores = Mapping[str, CaseScores]
@@ -26,13 +26,15 @@ def score_table(scores: Scores) -> str:
         _row(f"{of[0].kind}, {of[0].diameter / MILLIMETRE:.1f} mm", [_seen(lesion) for lesion in of])
         for of in zip(*(s.lesions for s in scores.values()), strict=False)
     ]
-    found = f"<p><i>Lesions: share of their contrast, width</i></p>{_table(head, lesions)}" if lesions else ""
+    caption = "<p><i>Lesions: share of their contrast that shows, width in the image</i></p>"
+    found = f"{caption}{_table(head, lesions)}" if lesions else ""
     return f"{found}<p><i>Image</i></p>{_table(head, rows)}"
 
 
 def _seen(lesion: LesionScores) -> str:
-    contrast = f"{lesion.recovery:.0%}" if math.isfinite(lesion.recovery) else "-"
-    return f"{contrast}, {lesion.measured_diameter / MILLIMETRE:.1f} mm"
+    if not math.isfinite(lesion.recovery):
+        return f"fainter than {LEAST_CONTRAST:g} m/s"
+    return f"{lesion.recovery:.0%}, {lesion.measured_diameter / MILLIMETRE:.1f} mm"
 
 
 def _row(label: str, texts: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """What layer data cannot carry: colour bars beside maps, a scale bar, panels, and sentences for people."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from usct_napari.planes import planes
@@ -19,6 +19,12 @@ SOON = 30
 """By when bars and marks follow a change of the layers [ms]."""
 LARGE_BAR, SMALL_BAR = ((25, 150), 10), ((12, 90), 8)
 """Width and height [pixels] of colour bars, and their font size [points]; small in the cells of a grid."""
+NAME_SIZE, LEAST_NAME_SIZE = 10.0, 6.0
+"""Of what tells what is seen, where it fits and at least [points]."""
+LETTER = 0.97
+"""Width of a typical letter over the size of its font [pixels / point]."""
+MARGIN = 16
+"""Around a name [pixels]."""
 _DRESSED = "usct_dressed"
 
 
@@ -134,15 +140,26 @@ def _arrange_names(viewer: "Viewer") -> None:
     sources = {layer: source for layer in viewer.layers if (source := source_of(layer)) is not None}
     beside = [layer for layer, source in sources.items() if source.is_recording and layer.visible]
     beside.sort(key=lambda layer: float(layer.extent.world[0, -1]))
+    # There are two places for them; more names would be put in another order than what they name.
+    places = {1: ("top_right",), 2: ("top_center", "top_right")}.get(len(beside), ())
+    wanted = dict(zip(beside, places, strict=False))
     for layer, source in sources.items():
-        has_bar = source.has_bar and getattr(layer, "colorbar", None) is not None and layer.colorbar.visible
-        wanted, place = layer.visible and has_bar, "top_left"
-        if layer in beside:
-            # There are two places from left to right; more names would be put in another order than what they name.
-            wanted, place = len(beside) <= 2, "top_center" if layer is beside[0] else "top_right"
-        name = layer.name_overlay
-        if name.visible != wanted or (wanted and name.position != place):
-            name.position, name.visible = place, wanted
+        if layer not in beside and layer.visible and source.has_bar and getattr(layer, "colorbar", None):
+            wanted |= {layer: "top_left"} if layer.colorbar.visible else {}
+    room = viewer.canvas.size[1] / (1 + len(places)) - MARGIN
+    size = fitting_size([layer.name for layer in wanted], room, NAME_SIZE)
+    for layer in sources:
+        name, place = layer.name_overlay, wanted.get(layer)
+        if place is None:
+            name.visible = False
+        elif (name.visible, name.position, name.font_size) != (True, place, size):
+            name.position, name.font_size, name.visible = place, size, True
+
+
+def fitting_size(names: Sequence[str], room: float, wished: float) -> float:
+    """Size of a font in which each of some names fits into a room [pixels], if one that can be read does [points]."""
+    longest = max((len(name) for name in names), default=1)
+    return max(min(room / (LETTER * longest), wished), LEAST_NAME_SIZE)
 
 
 def is_mark(layer: object) -> bool:

@@ -7,7 +7,7 @@ from itertools import takewhile, zip_longest
 from typing import TYPE_CHECKING
 
 from usct_napari.background import one_by_one
-from usct_napari.dressing import is_mark
+from usct_napari.dressing import fitting_size, is_mark
 from usct_napari.opening import frame
 from usct_napari.placing import show_one_ring
 
@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 
 GAP = 4
 """Between two cells [pixels]."""
-NAME_SIZES = (8.0, 6.0)
-"""Of the layers' names in the cells, wished for and at least [points]."""
-LETTER = 0.97
-"""Width of a typical letter over the size of its font [pixels / point]."""
+NAME_SIZE = 8.0
+"""Of the layers' names in the cells, where they fit [points]."""
 _TURN = "usct_turn"
 """Attribute of a list of layers: what `spread` was called last, whose later steps alone are done."""
 
@@ -37,9 +35,9 @@ def spread(viewer: "Viewer", rows: Sequence[Sequence["Layer"]]) -> None:
     if grid.enabled and grid.shape == shape and [x for x in viewer.layers if x.visible] == layers:
         return
     setattr(viewer.layers, _TURN, turn)
-    room = viewer.canvas.size[1] / n_columns - 4 * GAP
-    fitting = room / (LETTER * max(len(layer.name) for layer in layers))
-    font_size = max(min(fitting, NAME_SIZES[0]), NAME_SIZES[1])
+    font_size = fitting_size(
+        [layer.name for layer in layers], viewer.canvas.size[1] / n_columns - 4 * GAP, NAME_SIZE
+    )
 
     def show(layer: "Layer") -> None:
         layer.visible = layer.name_overlay.visible = True

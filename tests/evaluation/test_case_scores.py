@@ -2,13 +2,14 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage, special
 
-from tests.evaluation.cases import GRID, blurred, make_phantom, make_result
+from tests.evaluation.cases import GRID, TISSUES, blurred, make_phantom, make_result
 from usct.evaluation import evaluate_case, object_mask
 from usct.evaluation.density import Density
 from usct.evaluation.lesions import score_lesions
@@ -186,6 +187,21 @@ def test_all_scores_of_a_case_go_into_json():
     assert scores.rows()
     alone = evaluate_case(make_result(phantom, 1.0e-3), phantom.medium)
     assert alone.tissues == alone.lesions == alone.patches == ()
+
+
+def test_a_lesion_as_fast_as_what_surrounds_it_is_said_to_be_too_faint():
+    phantom, speed = make_phantom(1), make_phantom(1).medium.sound_speed.clone()
+    lesion, gland = phantom.labels == TISSUES.index("malignant"), phantom.labels == TISSUES.index("gland")
+    for above, words in ((3.0, "fainter than 5 m/s"), (30.0, "shown as")):
+        speed[lesion] = speed[gland][0] + above
+        faint = replace(phantom, medium=replace(phantom.medium, sound_speed=speed.clone()))
+        (text,) = [
+            text
+            for label, text in evaluate_case(make_result(faint, 1e-3), faint).rows()
+            if label.startswith("Lesion")
+        ]
+        assert words in text
+        assert (above > 5) == ("contrast recovery" in text)
 
 
 def test_an_image_no_better_than_its_start_is_a_failure():

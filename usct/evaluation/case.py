@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from usct.evaluation.density import Density, density
 from usct.evaluation.image_metrics import SKIN_DEPTH, Scores, evaluate
-from usct.evaluation.lesions import LesionScores, equal_diameter, score_lesions
+from usct.evaluation.lesions import LEAST_CONTRAST, LesionScores, equal_diameter, score_lesions
 from usct.evaluation.observer import Patch, look
 from usct.evaluation.regions import eroded, object_mask, speed_on
 from usct.evaluation.resolution import AGAINST_TRUTH, RingCorrelation, ring_correlation
@@ -108,12 +108,14 @@ class CaseScores:
             for part in self.tissues
         ]
         for lesion in self.lesions:
-            recovery = f"contrast recovery {lesion.recovery:.2f}, " if math.isfinite(lesion.recovery) else ""
+            is_told = math.isfinite(lesion.recovery)
+            recovery = f"contrast recovery {lesion.recovery:.2f}, " if is_told else ""
+            width = f"shown as {1e3 * lesion.measured_diameter:.1f} mm"
             rows.append(
                 (
                     f"Lesion: {lesion.kind}, {1e3 * lesion.diameter:.1f} mm",
                     f"{recovery}CNR {lesion.cnr:+.1f}, centroid off by {1e3 * lesion.centroid_error:.2f} mm, "
-                    f"shown as {1e3 * lesion.measured_diameter:.1f} mm",
+                    f"{width if is_told else f'fainter than {LEAST_CONTRAST:g} m/s'}",
                 )
             )
         if math.isfinite(self.resolution):
