@@ -154,6 +154,11 @@ def parts(head: Phantom) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     )
 
 
+def inner(head: Phantom) -> torch.Tensor:
+    """Map of the brain but for its rim."""
+    return torch.from_numpy(distance_transform_edt(parts(head)[0].numpy()) * head.medium.grid.spacing > RIM)
+
+
 def reconstruct(
     head: Phantom, place: torch.Tensor, scan: Acquisition, skull: str, settings: Sequence[str]
 ) -> Row:
@@ -170,7 +175,7 @@ def reconstruct(
     given = result.start if start is None else start.resampled(result.medium.grid)
     images = [resample(medium.sound_speed, medium.grid, grid) for medium in (given, result.medium)]
     brain, bone, lesion = parts(head)
-    inner = torch.from_numpy(distance_transform_edt(brain.numpy()) * grid.spacing > RIM)
+    beyond = inner(head)
 
     def error(image: torch.Tensor, where: torch.Tensor) -> float:
         return float((image - truth)[where].square().mean().sqrt())
@@ -186,8 +191,8 @@ def reconstruct(
     resolved = low_pass(only_brain, grid.spacing, float(config.schedule.cutoff * 4 * torch.pi / shortest))
     return Row(
         seed, bool(lesion.any()), skull, wrong,
-        error(images[0], inner), error(images[1], inner), float(truth[inner].std()),
-        error(resolved, inner),
+        error(images[0], beyond), error(images[1], beyond), float(truth[beyond].std()),
+        error(resolved, beyond),
         error(images[0], bone), error(images[1], bone),
         contrast(images[1], place), contrast(truth, place), contrast(images[1], mirrored),
         time.process_time() - began,
