@@ -64,5 +64,14 @@ def test_ways_past_an_unknown_skull_are_charted(tmp_path) -> None:
     for _, settings in unknown_skull.METHODS.values():
         load_config("transcranial", None, settings)
     assert unknown_skull.shows(ROW) and not unknown_skull.shows(replace(ROW, mirrored=20.0))
-    unknown_skull.draw({"one": [ROW], "two": [replace(ROW, mirrored=20.0)]}, tmp_path / "chart.png")
+    ways = {"one": [ROW], "two": [replace(ROW, mirrored=20.0)]}
+    unknown_skull.draw({1.0: ways, 0.5: ways}, tmp_path / "chart.png")
     assert (tmp_path / "chart.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_softened_skull_keeps_all_but_its_bone() -> None:
+    head = phantom.make("head_haemorrhage", seed=2, spacing=2e-3)
+    soft = unknown_skull.softened(head, 0.25).medium.sound_speed
+    bone, truth = heads.parts(head)[1], head.medium.sound_speed
+    torch.testing.assert_close(soft[bone] - truth[0, 0], 0.25 * (truth[bone] - truth[0, 0]))
+    assert torch.equal(soft[~bone], truth[~bone])
