@@ -4,7 +4,7 @@ These models are the one description of every setting: names, defaults, limits a
 frequencies are in the units that people type, and say so in their names.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -41,9 +41,17 @@ ALIASES = {
 
 
 class Section(BaseModel):
-    """A group of settings; unknown keys are errors."""
+    """A group of settings; unknown keys are errors, and `none` is for what need not be set."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unset(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        optional = {n for n, field in cls.model_fields.items() if type(None) in get_args(field.annotation)}
+        return {key: None if value == "none" and key in optional else value for key, value in values.items()}
 
 
 class Start(Section):

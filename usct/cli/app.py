@@ -12,6 +12,7 @@ from usct.cli import (
     batching,
     calibrating,
     comparing,
+    configuring,
     covering,
     demonstrating,
     diagnosing,
@@ -94,6 +95,7 @@ app.command(rich_help_panel=_MEASURED)(calibrating.calibrate)
 app.command(rich_help_panel=_MEASURED)(timing.pick)
 app.add_typer(starting.app, name="start", rich_help_panel=_IMAGE)
 app.command(rich_help_panel=_IMAGE)(inverting.reconstruct)
+app.command(rich_help_panel=_IMAGE)(configuring.settings)
 app.command(rich_help_panel=_IMAGE)(resampling.resample)
 app.command(rich_help_panel=_IMAGE)(judging.evaluate)
 app.command(rich_help_panel=_IMAGE)(reporting.report)
