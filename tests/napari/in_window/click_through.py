@@ -42,6 +42,15 @@ def cells(count: int) -> list[str]:
     return [layers[n].name for _, inside in grid.iter_viewboxes(layers) for n in inside]
 
 
+def leaves(settings: dict, prefix: str = "") -> set[str]:
+    """Names of all settings, those of sections within sections too."""
+    parts = (
+        leaves(part, f"{prefix}{name}.") if isinstance(part, dict) else {f"{prefix}{name}"}
+        for name, part in settings.items()
+    )
+    return set().union(*parts)
+
+
 def plain_napari() -> None:
     """Draw, by napari alone, what usct draws: by software each kind of picture takes long the first time."""
     viewer, steps = window.viewer, []
@@ -87,8 +96,7 @@ stalls["panel"] = window.take_stalls()
 
 # Every setting of the command line has a row; nothing that was not touched is set.
 model = load_config("breast", None, []).model_dump(exclude={"description", "preset"})
-keys = {f"{name}.{key}" for name, part in model.items() if isinstance(part, dict) for key in part}
-assert panel.form.keys == keys | {name for name, part in model.items() if not isinstance(part, dict)}
+assert panel.form.keys == leaves(model), panel.form.keys ^ leaves(model)
 for preset in preset_names():
     panel.form.preset.setCurrentText(preset)
     assert panel.form.config() == load_config(preset, None, [])
