@@ -148,3 +148,73 @@ def test_a_bleeding_is_seen_through_the_skull_of_a_ct(tmp_path: Path) -> None:
     brain = (torch.hypot(y / 60e-3, x / 42e-3) < 1) & ~grid.disc(22e-3, (-20e-3, 10e-3))
     assert 20.0 < float(image[bleeding].mean() - 1560.0) < 50.0
     assert float((image[brain] - 1560.0).square().mean().sqrt()) < 10.0
+
+
+def test_a_ct_series_becomes_a_volume_about_the_rings_plane(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    series, out = write_series(tmp_path / "ct", [0.0, 2.0, 4.0, 6.0, 8.0]), tmp_path / "volume.h5"
+    flat = tmp_path / "flat.h5"
+    words = ["start", "skull", "--ct", series, "--spacing-mm", 2, "--height-mm", 6]
+    assert usct(*words, "--volume", "-o", out) == 0 and usct(*words, "-o", flat) == 0
+    assert "a head of 5 x 117 x 117 cells of 2 mm" in capsys.readouterr().out
+    volume, plane = io.load(out), io.load(flat)
+    assert isinstance(volume, Phantom) and isinstance(plane, Phantom)
+    grid = volume.medium.grid
+    assert grid.axis(0).tolist() == pytest.approx([-6e-3, -4e-3, -2e-3, 0.0, 2e-3])
+    for name in ("sound_speed", "density", "attenuation"):
+        ours, theirs = getattr(volume.medium, name), getattr(plane.medium, name)
+        for number in range(5):  # all slices of the series are alike
+            torch.testing.assert_close(ours[number], theirs)
+    assert torch.equal(volume.labels[3], plane.labels)
+    # It can be scanned in three dimensions.
+    scan = tmp_path / "scan.h5"
+    command = [
+        "simulate",
+        out,
+        "-o",
+        scan,
+        "--engine",
+        "time",
+        "--array",
+        "cylinder",
+        "--rings",
+        1,
+        "--elements",
+        8,
+    ]
+    assert (
+        usct(*command, "--radius-mm", 105, "--transmits", 1, "--spacing-mm", 4, "--frequencies-mhz", 0.05)
+        == 0
+    )
+
+
+def test_slices_below_the_skull_take_part_in_a_volume(tmp_path: Path) -> None:
+    """Slices without a brain, or without bone, are what they are; the ring's own must show a skull."""
+    head = phantom.make("head", seed=1, spacing=2e-3)
+    medium = head.medium
+    stacked = [
+        torch.stack([values, values, torch.full_like(values, float(values[0, 0]))])
+        for values in (medium.sound_speed, medium.attenuation, medium.density)
+    ]
+    grid = Grid((3, *medium.grid.shape), 2e-3, (0.0, *medium.grid.origin))
+    labels = torch.stack([head.labels, head.labels, torch.zeros_like(head.labels)])
+    io.save(
+        replace(
+            head,
+            medium=replace(
+                medium, grid=grid, sound_speed=stacked[0], attenuation=stacked[1], density=stacked[2]
+            ),
+            labels=labels,
+        ),
+        tmp_path / "head.h5",
+    )
+    out = tmp_path / "volume.h5"
+    words = ["start", "skull", "--labels", tmp_path / "head.h5", "--in-place", "--spacing-mm", 2, "--volume"]
+    assert usct(*words, "-o", out, "--height-mm", 2) == 0
+    volume = io.load(out)
+    assert isinstance(volume, Phantom)
+    bony = (volume.medium.sound_speed > 1750).flatten(1).any(dim=1)
+    assert bony.tolist() == [True, True, False]
+    assert usct(*words, "-o", out, "--height-mm", 4) == 2
+    assert usct(*words, "-o", out, "--height-mm", 9) == 2

@@ -1,5 +1,8 @@
 """The verbs that make start models: start skull."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +17,8 @@ from usct.units import MILLIMETRE
 if TYPE_CHECKING:
     import numpy as np
 
+    from usct.grid import Grid
+    from usct.phantom import Phantom
     from usct.starting.skull.model import Head
     from usct.starting.skull.registration import Rigid
 
@@ -54,6 +59,9 @@ def skull(
         Path | None,
         typer.Option(help="CSV of points y,x on the scalp in the ring's mm; instead of landmarks."),
     ] = None,
+    volume: Annotated[
+        bool, typer.Option("--volume", help="All slices, to simulate in 3-D; that of the height is z = 0.")
+    ] = False,
     in_place: Annotated[
         bool, typer.Option("--in-place", help="The head lies in the ring already; move nothing.")
     ] = False,
@@ -75,6 +83,7 @@ def skull(
 
       usct start skull --ct ct/ --height-mm 60 -o start.h5
       usct start skull --labels head.nii.gz --names mida.txt --landmarks marks.csv -o start.h5
+      usct start skull --ct ct/ --height-mm 60 --volume --spacing-mm 1 -o volume.h5
       usct reconstruct scan.h5 --start start.h5 --preset transcranial -o result.h5
     """
     from usct import io
@@ -89,24 +98,42 @@ def skull(
     source = ct or labels
     target = Grid.covering(radius_mm * MILLIMETRE, spacing_mm * MILLIMETRE)
     try:
-        if ct is not None:
-            head = _from_ct(ct, height_mm, mapping, densest_bone_hu)
-        elif labels is not None:
-            head = _from_labels(labels, names, height_mm)
+        series = _of_ct(ct, mapping, densest_bone_hu) if ct is not None else _of_labels(source, names)
+        height = series.middle if height_mm is None else height_mm * MILLIMETRE
+        head = series.head_at(height, True)
         motion, how = _motion(head, landmarks, surface, in_place)
+        if volume:
+            made = _stacked(series, height, motion, target, water_sound_speed)
+        else:
+            made = placed(head, motion, target, water_sound_speed)
     except ValueError as error:
         raise InputError(f"{source}: {error}.") from None
-    made = placed(head, motion, target, water_sound_speed)
     made.provenance["registration"] = how
     if landmarks is None and surface is None:
         made.provenance["registration_residual"] = "unknown: nothing was measured in the ring"
     io.save(made, output)
-    typer.echo(f"Wrote {output}: a head, {len(target.axis(0))} cells each way of {spacing_mm:g} mm")
+    cells = " x ".join(str(n) for n in made.medium.grid.shape)
+    typer.echo(f"Wrote {output}: a head of {cells} cells of {spacing_mm:g} mm")
     print_rows([(key.replace("_", " ").capitalize(), value) for key, value in made.provenance.items()])
 
 
-def _from_ct(path: Path, height_mm: float | None, mapping: str, densest_bone_hu: float) -> "Head":
-    """The head in the slice that is asked for, of the largest series in Hounsfield units."""
+@dataclass(frozen=True)
+class _Series:
+    """Slices of a head.
+
+    Attributes:
+        head_at: The head in the slice at a height, and whether its bone must enclose a brain.
+        highest: Height of the last slice above the first [m].
+        middle: Of the slice that is taken where none is asked for [m].
+    """
+
+    head_at: "Callable[[float, bool], Head]"
+    highest: float
+    middle: float
+
+
+def _of_ct(path: Path, mapping: str, densest_bone_hu: float) -> _Series:
+    """Slices of the largest series in Hounsfield units."""
     from usct.io.dicom import read_dicom
     from usct.starting.skull.model import head_of, slice_of
 
@@ -117,21 +144,22 @@ def _from_ct(path: Path, height_mm: float | None, mapping: str, densest_bone_hu:
     volume, spacing = layer.values, layer.spacing
     if volume.ndim == 2:
         volume, spacing = volume[None], (1.0, *spacing)
-    middle = 0.5 * spacing[0] * (len(volume) - 1)
-    height = middle if height_mm is None else height_mm * MILLIMETRE
-    try:
-        plane = slice_of(volume, (spacing[0], spacing[1], spacing[2]), height)
-    except ValueError as error:
-        raise InputError(f"--height-mm: {error}; give one inside.") from None
-    return head_of(plane, mapping, densest_bone_hu)
+
+    def head_at(height: float, whole: bool) -> "Head":
+        with _height():
+            plane = slice_of(volume, (spacing[0], spacing[1], spacing[2]), height)
+        return head_of(plane, mapping, densest_bone_hu, whole=whole)
+
+    highest = spacing[0] * (len(volume) - 1)
+    return _Series(head_at, highest, 0.5 * highest)
 
 
-def _from_labels(path: Path, names: Path | None, height_mm: float | None) -> "Head":
-    """The head in the slice that is asked for, of a volume of labels or of a phantom."""
+def _of_labels(path: Path | None, names: Path | None) -> _Series:
+    """Slices of a volume of labels, or of a phantom."""
     from usct.phantom.label_maps import phantom_from_labels
     from usct.starting.skull.labels import skull_of, slice_of_head
 
-    height = None if height_mm is None else height_mm * MILLIMETRE
+    assert path is not None
     if names is None:
         head = load_phantom(path)
     else:
@@ -139,11 +167,33 @@ def _from_labels(path: Path, names: Path | None, height_mm: float | None) -> "He
 
         values, spacing = read_label_volume(path)
         head = phantom_from_labels(values, spacing, read_label_names(names), "itrusst", "head")
+
+    def head_at(height: float, whole: bool) -> "Head":
+        with _height():
+            plane = slice_of_head(head, height)
+        return skull_of(plane, whole)
+
+    grid = head.medium.grid
+    n_slices = grid.shape[0] if grid.n_dims == 3 else 1
+    return _Series(head_at, grid.spacing * (n_slices - 1), grid.spacing * (n_slices // 2))
+
+
+@contextmanager
+def _height() -> Iterator[None]:
+    """A slice that there is not is a setting to be mended."""
     try:
-        plane = slice_of_head(head, height)
+        yield
     except ValueError as error:
         raise InputError(f"--height-mm: {error}; give one inside.") from None
-    return skull_of(plane)
+
+
+def _stacked(series: _Series, height: float, motion: "Rigid", plane: "Grid", water: float) -> "Phantom":
+    """All slices, as far up and down as the model is wide."""
+    from usct.starting.skull.volume import stacked
+
+    reach = -plane.origin[0]
+    ends = max(0.0, height - reach), min(series.highest, height + reach)
+    return stacked(lambda h: series.head_at(h, False), motion, plane, (ends[0], height, ends[1]), water)
 
 
 def _motion(

@@ -12,7 +12,7 @@ BONE_SPEED = 1750.0
 """Between soft tissue and porous bone [m/s]."""
 
 
-def skull_of(head: Phantom) -> Head:
+def skull_of(head: Phantom, whole: bool = True) -> Head:
     """A head's bone, and which cells are scalp and brain.
 
     Brain is what bone encloses, scalp what lies outside it. Nothing else is kept, so that an image that starts here
@@ -20,35 +20,37 @@ def skull_of(head: Phantom) -> Head:
 
     Args:
         head: One slice.
+        whole: Whether its bone must enclose a brain.
 
     Raises:
-        ValueError: If there is no bone, or it does not enclose anything.
+        ValueError: If there is no bone, or it does not enclose anything, where it must.
     """
     medium, labels = head.medium, head.labels.numpy()
     if medium.grid.n_dims != 2:
         raise ValueError(f"the head has {medium.grid.n_dims} dimensions; give one slice")
     speed = medium.sound_speed.numpy()
     bone = speed > BONE_SPEED
-    if not bone.any():
+    if whole and not bone.any():
         raise ValueError(
             f"nothing in this slice is as fast as bone, above {BONE_SPEED:g} m/s; name a label cortical or trabecular"
         )
     kinds = np.where(labels != 0, SCALP, WATER).astype(np.int16)
-    kinds[enclosed(bone, medium.grid.spacing)] = BRAIN
+    kinds[enclosed(bone, medium.grid.spacing, whole)] = BRAIN
     kinds[bone] = SKULL
     table = load_tissues(head.provenance.get("tissue_preset", "itrusst"))
+    provenance = {"bone_from": f"labels, table {table.preset}: {table.source}"}
+    if bone.any():
+        here = speed[bone]
+        provenance["bone_speed"] = f"{here.min():.0f} to {here.max():.0f}, mean {here.mean():.0f} m/s"
+        spreads = ", ".join(_spreads(head, bone))
+        provenance["bone_speed_spread"] = spreads or "unknown: the head names no tissue of the table"
     return Head(
         kinds,
         medium.grid,
         speed.copy(),
         np.full(speed.shape, 1000.0) if medium.density is None else medium.density.numpy().copy(),
         medium.attenuation_at(table.reference_frequency).numpy().copy(),
-        {
-            "bone_from": f"labels, table {table.preset}: {table.source}",
-            "bone_speed": f"{speed[bone].min():.0f} to {speed[bone].max():.0f}, mean {speed[bone].mean():.0f} m/s",
-            "bone_speed_spread": ", ".join(_spreads(head, bone))
-            or "unknown: the head names no tissue of the table",
-        },
+        provenance,
     )
 
 

@@ -69,43 +69,49 @@ def slice_of(volume: np.ndarray, spacing: tuple[float, float, float], height: fl
     return CtSlice(plane, Grid.centred(plane.shape, finest))
 
 
-def segment(ct: CtSlice, bone_hu: float = BONE_HU) -> np.ndarray:
+def segment(ct: CtSlice, bone_hu: float = BONE_HU, whole: bool = True) -> np.ndarray:
     """Index into `TISSUES` of every voxel, shape (y, x).
 
     The head is the largest body in the slice, which leaves out table and holder; its bone is what lies above a
     threshold, and the brain what bone surrounds.
 
+    Args:
+        ct: The slice.
+        bone_hu: The threshold [HU].
+        whole: Whether one bone must surround a brain; if not, all bone of the body counts, however little.
+
     Raises:
-        ValueError: If there is no bone, or it does not surround anything.
+        ValueError: If there is no bone, or it does not surround anything, where it must.
     """
     body = ndimage.binary_fill_holes(_largest(ct.values > BODY_HU))
     assert body is not None
     bone = body & (ct.values >= bone_hu)
-    if not bone.any():
+    if whole and not bone.any():
         raise ValueError(f"the slice holds no bone above {bone_hu:g} HU; choose another height or threshold")
-    bone = _largest(bone)
-    brain = enclosed(bone, ct.grid.spacing)
+    bone = _largest(bone) if whole else bone
+    brain = enclosed(bone, ct.grid.spacing, whole) & body
     labels = np.where(body, SCALP, WATER).astype(np.int16)
     labels[brain] = BRAIN
     labels[bone] = SKULL
     return labels
 
 
-def enclosed(bone: np.ndarray, spacing: float) -> np.ndarray:
+def enclosed(bone: np.ndarray, spacing: float, whole: bool = True) -> np.ndarray:
     """What bone surrounds, sutures and thin places bridged.
 
     Args:
         bone: Boolean, shape (y, x).
         spacing: Of its cells [m].
+        whole: Whether that must be something.
 
     Raises:
-        ValueError: If that is less than the bone itself.
+        ValueError: If that is less than the bone itself, but must not be.
     """
     reach = max(1, round(0.5 * GAP / spacing))
     disc = np.hypot(*np.ogrid[-reach : reach + 1, -reach : reach + 1]) <= reach + 0.5
     wall = ndimage.binary_closing(np.pad(bone, reach), disc)[reach:-reach, reach:-reach] | bone
     inside = ndimage.binary_fill_holes(wall) & ~wall
-    if inside.sum() < bone.sum():
+    if whole and inside.sum() < bone.sum():
         raise ValueError("the bone in this slice does not surround a brain; choose a height above the orbits")
     # What closing bridged beyond the bone itself is brain where it touches the inside, else scalp.
     brain: np.ndarray = ndimage.binary_dilation(inside, disc, mask=wall & ~bone) | inside
@@ -145,6 +151,7 @@ def head_of(
     mapping: str = "kplan",
     densest_bone_hu: float = DENSEST_BONE_HU,
     bone_hu: float = BONE_HU,
+    whole: bool = True,
 ) -> Head:
     """The head in a slice of CT.
 
@@ -153,6 +160,7 @@ def head_of(
         mapping: One of `MAPPINGS`.
         densest_bone_hu: Of bone without pores [HU].
         bone_hu: Threshold of bone [HU].
+        whole: As for `segment`.
 
     Returns:
         The head; in its provenance the mapping, and the other mappings' mean speeds of the same bone.
@@ -160,8 +168,10 @@ def head_of(
     Raises:
         ValueError: As `segment` and `bone_properties`.
     """
-    labels = segment(ct, bone_hu)
+    labels = segment(ct, bone_hu, whole)
     bone = bone_properties(ct.values, mapping, densest_bone_hu)
+    if not (labels == SKULL).any():
+        return Head(labels, ct.grid, bone.sound_speed, bone.density, bone.attenuation, {})
     speeds = speeds_by_mapping(ct.values[labels == SKULL], densest_bone_hu)
     provenance = {
         "bone_mapping": f"{mapping}: {MAPPINGS[mapping].source}",
