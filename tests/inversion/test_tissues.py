@@ -5,12 +5,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from scipy.ndimage import distance_transform_edt
 
+from tests.bench import heads
+from usct import api, phantom
 from usct.acquisition import Acquisition, Spectra, TransducerArray
 from usct.config import RunConfig, load_config
 from usct.errors import InputError
 from usct.given_start import inform, shares_of
-from usct.grid import Grid
+from usct.grid import Grid, resample
 from usct.medium import Medium
 from usct.parameterization.base import Parameterization
 from usct.parameterization.catalogue import restored, trained
@@ -228,3 +231,28 @@ def test_shares_add_up_and_name_what_there_is() -> None:
     arc = Medium(GRID, torch.where(BONE & (GRID.points()[..., 0] > 0), 2700.0, 1500.0).double())
     assert list(shares_of(arc, arc)) == ["bone", "outside"]
     assert list(shares_of(Medium.homogeneous(GRID, 1500.0), Medium.homogeneous(GRID, 1500.0))) == ["outside"]
+
+
+def test_a_skull_that_is_unevenly_wrong_comes_closer_by_its_own_prior() -> None:
+    """By settings alone, through waves; and no image leaves the bounds of its brain."""
+    head = phantom.make("head_haemorrhage", seed=1, spacing=1.25e-3)
+    waves = [50e3, 80e3, 110e3]
+    scanned = api.simulate(head, TransducerArray.ring(48, 0.11), waves, snr_db=30.0, spacing=1.4e-3)
+    given = replace(scanned, truth=None, start=heads.start_of(head, *heads.uneven(head, 0.0)))
+    common = ["schedule.frequencies_mhz=[0.05,0.08,0.11]", "grid.image_spacing_mm=1.2"]
+    common += ["start.bone_freedom=0.3", "bounds.sound_speed=[1350,3600]"]
+    own = [
+        "tissues.bone.deviation=120",
+        "tissues.bone.correlation_mm=10",
+        "tissues.inside.sound_speed=[1450,1610]",
+    ]
+    brain, bone = heads.inner(head), heads.parts(head)[1]
+    errors = []
+    for more in ([], own):
+        made = api.reconstruct(given, load_config("head", None, [*common, *more]))
+        image = resample(made.medium.sound_speed, made.medium.grid, head.medium.grid)
+        off = image - head.medium.sound_speed
+        errors.append([float(off[where].square().mean().sqrt()) for where in (brain, bone)])
+    assert errors[1][1] < errors[0][1] - 2 and errors[1][0] < 1.05 * errors[0][0]
+    deep = torch.from_numpy(distance_transform_edt(heads.parts(head)[0].numpy()) * 1.25e-3 > 7e-3)
+    assert float(image[deep].min()) > 1449 and float(image[deep].max()) < 1611
