@@ -55,7 +55,11 @@ def prepare(acquisition: Acquisition, config: RunConfig) -> tuple[Spectra, float
             notes["water_sound_speed_source"] = "estimated from neighbouring elements"
         misfit = config.misfit
         observed = select(
-            spectra, acquisition.array, math.radians(misfit.mute_angle_deg), misfit.outlier_fraction
+            spectra,
+            acquisition.array,
+            math.radians(misfit.mute_angle_deg),
+            misfit.outlier_fraction,
+            math.radians(misfit.widest_angle_deg),
         )
     except ValueError as error:
         raise InputError(str(error)) from None

@@ -202,7 +202,19 @@ class MisfitSettings(Section):
     mute_angle_deg: float = Field(
         44.0, ge=0, lt=180, description="Receivers closer to the transmitter are left out."
     )
+    widest_angle_deg: float = Field(
+        180.0,
+        gt=0,
+        le=180,
+        description="Receivers farther round the ring from it too; below 90 reflections are left for the most part.",
+    )
     outlier_fraction: float = Field(0.01, ge=0, lt=1, description="Share of largest data left out.")
+
+    @model_validator(mode="after")
+    def _some_left(self) -> "MisfitSettings":
+        if self.mute_angle_deg >= self.widest_angle_deg:
+            raise ValueError("mute_angle_deg must be below widest_angle_deg")
+        return self
 
     @field_validator("name", mode="before")
     @classmethod

@@ -160,13 +160,21 @@ def inner(head: Phantom) -> torch.Tensor:
 
 
 def reconstruct(
-    head: Phantom, place: torch.Tensor, scan: Acquisition, skull: str, settings: Sequence[str]
+    head: Phantom,
+    place: torch.Tensor,
+    scan: Acquisition,
+    skull: str,
+    settings: Sequence[str],
+    begun: Medium | None = None,
 ) -> Row:
-    """Reconstruct a head and score it, its contrast at a place, boolean of the head's grid."""
+    """Reconstruct a head and score it, its contrast at a place, boolean of the head's grid.
+
+    What is `begun` is the start in place of water.
+    """
     began, seed = time.process_time(), int(head.provenance["seed"])
     wrong = wrong_of(seed) if skull in ("wrong", "uneven") else 0.0
     errors = uneven(head, wrong) if skull == "uneven" else (wrong,)
-    start = None if skull == "water" else start_of(head, *errors)
+    start = begun if skull == "water" else start_of(head, *errors)
     config = load_config("transcranial", None, settings)
     result = api.reconstruct(dataclasses.replace(scan, truth=None, start=start), config)
     if result.status is not Status.FINISHED:

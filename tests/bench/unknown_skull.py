@@ -18,7 +18,11 @@ import numpy as np
 import torch
 
 from tests.bench import heads
+from usct import api
+from usct.acquisition import Acquisition
+from usct.config import load_config
 from usct.errors import InputError
+from usct.medium import Medium
 from usct.phantom import Phantom
 from usct.starting.skull.fitting import scaled_bone
 
@@ -36,7 +40,10 @@ METHODS = {
     "transport first": ("water", [EVENLY, "misfit.name=transport,least-squares"]),
     "adaptive first": ("water", [EVENLY, "misfit.name=adaptive,least-squares"]),
     "difference first": ("water", [EVENLY, "misfit.name=difference,least-squares"]),
+    "reflections first": ("water", ["start.fit_bone=false", "start.bone_freedom=1.0"]),
 }
+FIRST = {"reflections first": ["misfit.widest_angle_deg=90"]}
+"""Settings of a run before, whose image another one starts from."""
 BAND = 25e3, 150e3
 
 
@@ -88,13 +95,20 @@ def tried(
         if row is None:
             scan = heads.scan_of(head, n_elements, BAND, store, seed)
             try:
-                row = heads.reconstruct(head, place, scan, skull, settings)
+                begun = None if name not in FIRST else image(scan, FIRST[name])
+                row = heads.reconstruct(head, place, scan, skull, settings, begun)
             except InputError as error:
                 heads.say(f"{seed:4d}  {name}, bone {share:g}: {error}")
                 continue
             heads.remember(out / "rows.jsonl", key, row)
         heads.say(f"{row}  {name}, bone {share:g}{', shows' if shows(row) else ''}")
         yield name, row
+
+
+def image(scan: Acquisition, settings: Sequence[str]) -> Medium:
+    """The image of a scan from water alone."""
+    config = load_config("transcranial", None, settings)
+    return api.reconstruct(replace(scan, truth=None, start=None), config).medium
 
 
 def draw(rows: Mapping[float, Rows], path: Path) -> None:

@@ -137,6 +137,13 @@ def test_largest_values_are_dropped_at_each_frequency():
     assert float(kept.weights[1, 3, 11]) == 1
 
 
+def test_receivers_of_one_side_can_be_asked_for_alone():
+    data, angles = spectra(), RING.opening_angles()
+    kept = select(data, RING, 0.5, 0.0, 0.5 * math.pi).weights[0] > 0
+    assert torch.equal(kept, (angles >= 0.5) & (angles <= 0.5 * math.pi + 1e-9))
+    assert torch.equal(select(data, RING, 0.0, 0.0).weights, data.weights)
+
+
 def test_undefined_values_of_no_weight_stay_out_of_the_misfit():
     data = spectra()
     values, kept = data.values.clone(), data.weights.clone()
