@@ -18,7 +18,7 @@ from usct.parameterization.lossy import Lossy, companion, companion_bounds
 from usct.parameterization.multigrid import MultiGrid
 from usct.parameterization.pixel import PixelGrid
 from usct.parameterization.siren import Siren
-from usct.parameterization.spectrum import tailored_spectrum
+from usct.parameterization.spectrum import TissuePrior, tailored_spectrum
 from usct.parameterization.tailored import TailoredGrid
 
 REGION, BOUNDS = IMAGE.disc(32e-3), (1400.0, 1700.0)
@@ -100,6 +100,26 @@ def test_known_density_and_held_cells_come_along(scan, observed):
             run = on(device, scan.array, stages("gauss-newton"), pixels, known=known)
             images.append(run.run(observed).medium.sound_speed)
     assert float((images[0] - images[1]).abs().max()) < 1e-3
+
+
+@pytest.mark.parametrize("name", ["tailored", "fourier"])
+def test_what_is_known_of_tissues_comes_along(scan, observed, name):
+    core = IMAGE.disc(10e-3)
+    shares = torch.stack([0.5 * core, ~core]).double()
+    speeds = START.sound_speed
+    limits = torch.stack([speeds - torch.where(core, 12.0, 60.0), speeds + torch.where(core, 12.0, 60.0)])
+    images = []
+    with second_device():
+        for device in (torch.device("cpu"), ELSEWHERE):
+            field = MAKERS[name]()
+            field.bound(limits.clamp(*field.bounds))
+            field.hold(shares)
+            field.expect([TissuePrior(1.2, 0.02, 5e-3), TissuePrior()])
+            schedule = stages("adam" if name in NETWORKS else "gauss-newton")
+            images.append(on(device, scan.array, schedule, field).run(observed).medium.sound_speed)
+    change = (images[0] - speeds).abs()
+    assert 1.0 < float(change[core].max()) <= 12.0
+    assert float((images[0] - images[1]).abs().max()) < 1e-3 * float(change.max())
 
 
 def test_the_second_device_refuses_what_a_gpu_would():

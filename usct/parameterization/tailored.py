@@ -163,9 +163,8 @@ class TailoredGrid(Field):
             return tailoring.prior(self.wavenumbers).expand_as(self.amplitude)
         departed = (self.base - self.origin).square()
         windows, maps = self.windows.reshape(self.n_tissues, *self.grid.shape), []
-        freedoms = self._freedoms().reshape(-1).tolist()
-        for prior, window, freedom in zip(self._priors, windows, freedoms, strict=True):
-            weight = float(window.sum())
+        for prior, window in zip(self._priors, windows, strict=True):
+            weight, freedom = float(window.sum()), float(window.max())
             rms = (float((window * departed).sum()) / weight) ** 0.5 if weight > 0 else 0.0
             variance = prior.variance(tailoring, self.wavenumbers, self.grid.spacing, rms)
             maps.append(variance if prior.deviation == math.inf else variance / (freedom or 1.0) ** 2)
