@@ -318,3 +318,27 @@ def test_brain_is_seen_through_a_known_skull_that_stays() -> None:
     # Half, where the whole experiment asks for a quarter: a quarter of the data, and no detail below 7 mm.
     assert float(end[inner].square().mean()) < 0.25 * float(start[inner].square().mean())
     assert float(end[bone].square().mean()) < 1.05 * float(start[bone].square().mean())
+
+
+def test_a_skull_close_to_the_rim_of_the_image_is_not_washed_out() -> None:
+    """The start slopes to water at the rim of the image, but only beyond the scalp."""
+    grid = Grid.centred((121, 121), 1e-3)
+    wall = grid.disc(49e-3) & ~grid.disc(42e-3)
+    start = Medium(grid, torch.where(wall, 2700.0, torch.where(grid.disc(42e-3), 1560.0, 1500.0)).double())
+    array = TransducerArray.ring(32, 58e-3)
+    spectra = Spectra.of(
+        torch.ones(1, 32, 32, dtype=torch.complex128), torch.tensor([50e3], dtype=torch.float64)
+    )
+    scan = Acquisition(array, spectra, start=start)
+    settings = ["schedule.frequencies_mhz=[0.05]", "grid.image_spacing_mm=1.0", "start.fit_bone=false"]
+    config = load_config("transcranial", None, [*settings, "schedule.damping_time_us=none"])
+    begun = build_inversion(scan, config, spectra, 1490.0).start
+    given = start.resampled(begun.grid).sound_speed
+    distance = torch.linalg.vector_norm(begun.grid.points(), dim=-1)
+    inside = distance < 49e-3
+    torch.testing.assert_close(begun.sound_speed[inside], given[inside], rtol=2e-3, atol=0)
+    assert float((begun.sound_speed[distance > 53e-3] - 1490.0).abs().max()) < 0.1
+    # A start that fills the image slopes over half of the longest wavelength.
+    uniform = build_inversion(replace(scan, start=Medium.homogeneous(grid, 1560.0)), config, spectra, 1490.0)
+    speed = uniform.start.sound_speed[:, len(begun.grid.axis(1)) // 2]
+    assert float(speed.diff().abs().max()) < 2 * 70 / 14.9 and float(speed.max()) == pytest.approx(1560.0)
