@@ -44,7 +44,7 @@ def plan_page(made: Plan) -> str:
         "lead": " ".join(verdict(made)),
         "columns": COLUMNS,
         "rows": [row(outlook) for outlook in made.outlooks],
-        "curves": embedded(plan_figure(made)),
+        "curves": embedded(plan_figure(made, headed=False)),
         "snr": f"{made.snr_db:g}",
         "contrast": f"{made.contrast:g}",
         "correlation": f"{made.correlation / MILLIMETRE:g}",
@@ -99,13 +99,14 @@ def row(outlook: Outlook) -> tuple[str, ...]:
     )
 
 
-def plan_figure(made: Plan) -> Figure:
+def plan_figure(made: Plan, headed: bool = True) -> Figure:
     """Draw detail, numbers and error against frequency, and the best ring's errors as maps.
 
-    Full lines and the first map have the medium's attenuation, dashed lines and the second map have none.
+    Full lines and the first map have the medium's attenuation, dashed lines and the second map have none. The heading
+    is left to a page that has it already.
     """
     width, height = 15.0, 10.4
-    figure = blank(width, height, top=0.5, bottom=0.3)
+    figure = blank(width, height, top=0.5 if headed else 0.1, bottom=0.3)
     charts, maps = figure.subplots(2, 3)
     detail, numbers, error = charts
     _draw(detail, made, "detail", "Detail in the middle [mm]", 1 / MILLIMETRE)
@@ -126,7 +127,8 @@ def plan_figure(made: Plan) -> Figure:
     )
     detail.legend(frameon=False, fontsize=8, labelcolor=INK)
     _draw_maps(maps, made)
-    write(figure, 1 - 0.12 / height, heading(made), 13, bold=True)
+    if headed:
+        write(figure, 1 - 0.12 / height, heading(made), 13, bold=True)
     return figure
 
 
