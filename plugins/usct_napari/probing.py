@@ -1,12 +1,12 @@
 """What the kernels say of single places, asked one by one. Nothing here needs Qt."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from usct import io
-from usct.acquisition import Acquisition
+from usct.cli.paths import load_result
+from usct.cli.rerunning import load_inputs
 from usct.diagnostics.compose import held
 from usct.diagnostics.model_side import answer_row
 from usct.diagnostics.resolution import point_spread
@@ -14,7 +14,6 @@ from usct.diagnostics.sides import Options
 from usct.errors import InputError
 from usct.forward.parallel import single_threaded_blas
 from usct.grid import Grid
-from usct.reconstruction import Reconstruction
 from usct.revisiting import Visit, settings_of, visit
 
 
@@ -63,8 +62,7 @@ class Prober:
 
     def _visited(self) -> Visit:
         if self._place is None:
-            result, scan = (io.load(path) for path in self.files)
-            if not isinstance(result, Reconstruction) or not isinstance(scan, Acquisition):
-                raise InputError(f"{self.files[0]} and {self.files[1]} must be a result and its scan.")
-            self._place = visit(result, replace(scan, truth=None), settings_of(result))
+            file, scan = self.files
+            result = load_result(file)
+            self._place = visit(result, load_inputs(result, file, scan), settings_of(result))
         return self._place

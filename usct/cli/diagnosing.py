@@ -14,6 +14,7 @@ from usct.cli.judging import ResultFile
 from usct.cli.making import Quiet, Seed
 from usct.cli.paths import load_result, load_scan, prepare_folder, prepare_hdf5, prepare_output, sha256
 from usct.cli.progress import Narrator
+from usct.cli.rerunning import load_inputs
 from usct.errors import InputError
 from usct.units import MILLIMETRE
 
@@ -37,6 +38,11 @@ def diagnose(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="File to write; a figure .png goes beside it.")
     ],
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Start model of the run; none: the one beside the result, if it had one."),
+    ] = None,
+    water: Annotated[Path | None, typer.Option(help="Water shot of the run; none: likewise.")] = None,
     at: Annotated[
         str,
         typer.Option(metavar="start|end|CHECKPOINT", help="Which point of the run; or a checkpoint's file."),
@@ -100,13 +106,13 @@ def diagnose(
     options = Options(modes, steps, maps=maps, snr_db=snr_db, seed=seed, constant=constant)
     options = dataclasses.replace(options, points=parse_points(points or []))
     figure = output.with_suffix(".png")
-    prepare_hdf5(output, result_file, scan)
-    prepare_output(figure, result_file, scan)
+    prepare_hdf5(output, result_file, scan, start, water)
+    prepare_output(figure, result_file, scan, start, water)
     if export is not None:
         prepare_folder(export)
-    result, acquisition = load_result(result_file), load_scan(scan)
+    result = load_result(result_file)
+    blind = load_inputs(result, result_file, scan, start, water)
     with Narrator(quiet) as narrator:
-        blind = dataclasses.replace(acquisition, truth=None)
         made = api.diagnose(result, blind, wanted, place, options, plain, device, narrator.step, points_along)
     made = _signed(made, result_file, scan, result.provenance.get("scan_sha256"))
     io.save(made, output)
