@@ -48,6 +48,7 @@ def test_the_commands_for_a_head_lead_to_an_image(tmp_path, monkeypatch, capsys)
         "start",
         "reconstruct",
         "evaluate",
+        "diagnose",
         "plan",
     ]
     for less, much in (
@@ -57,6 +58,7 @@ def test_the_commands_for_a_head_lead_to_an_image(tmp_path, monkeypatch, capsys)
     ):
         commands = [line.replace(less, much) for line in commands]
     smaller = {"phantom": ["--spacing-mm", "2"], "reconstruct": ["--set", "grid.image_spacing_mm=2"]}
+    smaller |= {"diagnose": ["--modes", "4", "--steps", "0", "--no-maps"]}
     smaller |= {"plan": ["--elements", "16", "--frequencies-khz", "50"]}
     for line in commands:
         words = shlex.split(line)[1:]
