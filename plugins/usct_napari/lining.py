@@ -13,6 +13,7 @@ from usct_napari.sourcing import Source
 
 if TYPE_CHECKING:
     from napari import Viewer
+    from napari.layers import Layer
 
 LINE = "profile"
 
@@ -23,6 +24,7 @@ class ProfileLine:
     def __init__(self, viewer: "Viewer", moved: Callable[[], None]) -> None:
         """Listen to the mouse; `moved` is called whenever the line was."""
         self._viewer, self._moved = viewer, moved
+        self._heard: Layer | None = None
         viewer.mouse_drag_callbacks.append(self._drag)
 
     def stop(self) -> None:
@@ -37,12 +39,19 @@ class ProfileLine:
         return np.asarray(self._viewer.layers[LINE].data[0])[[0, -1], -2:] * MILLIMETRE
 
     def make(self, grid: Grid, path: Path) -> None:
-        """Add the layer, through the middle of a grid, unless it is there."""
-        if LINE in self._viewer.layers:
-            return
+        """Add the layer, through the middle of a grid, unless it is there; follow it in either case."""
+        if LINE not in self._viewer.layers:
+            self._add(grid, path)
+        layer = self._viewer.layers[LINE]
+        # It may be the line of a panel that was closed.
+        if layer is not self._heard:
+            layer.events.data.connect(lambda _: self._moved())
+            self._heard = layer
+
+    def _add(self, grid: Grid, path: Path) -> None:
         low, high = (np.array(corner[-2:]) / MILLIMETRE for corner in (grid.origin, grid.last))
         middle, active = 0.5 * (low[0] + high[0]), self._viewer.layers.selection.active
-        layer = self._viewer.add_shapes(
+        self._viewer.add_shapes(
             [np.array([[middle, low[1]], [middle, high[1]]])],
             shape_type="line",
             name=LINE,
@@ -53,7 +62,6 @@ class ProfileLine:
             axis_labels=("y", "x"),
             metadata={"usct": Source(path, "shown", "profile", has_bar=False)},
         )
-        layer.events.data.connect(lambda _: self._moved())
         self._viewer.layers.selection.active = active
 
     def _drag(self, _: object, event: Any) -> Iterator[None]:

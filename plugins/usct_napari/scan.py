@@ -177,6 +177,12 @@ class ScanPanel(QWidget):
         Args:
             element: Its number.
         """
+        self._draw(element)
+        if self.scan is not None:
+            self._go_to_transmit(self.scan.array, element)
+
+    def _draw(self, element: int) -> None:
+        """Do so, and leave napari's slider where it is."""
         path, self.element = self.box.path, element
         if path is None or self.scan is None:
             return
@@ -188,7 +194,6 @@ class ScanPanel(QWidget):
         if said:
             self.status.setText(said)
         array = self.scan.array
-        self._go_to_transmit(array, element)
         if array.positions.shape[1] != 2:
             return
         place = array.positions[element].numpy()[None] / MILLIMETRE
@@ -219,7 +224,8 @@ class ScanPanel(QWidget):
         """Choose the element whose transmit napari's slider was moved to."""
         if axis == TRANSMIT and self.scan is not None and not is_closed(self):
             transmits = self.scan.array.transmits.tolist()
-            self.show_element(transmits[min(round(place), len(transmits) - 1)])
+            # Not the element's first transmit: it may be another that is seen.
+            self._draw(transmits[min(round(place), len(transmits) - 1)])
 
 
 def _reach(array: TransducerArray) -> float:

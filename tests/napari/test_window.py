@@ -69,6 +69,10 @@ def test_the_slider_below_the_picture_belongs_to_what_is_seen_and_moves_with_the
     drive("sliders", tmp_path)
 
 
+def test_an_element_may_send_twice_and_a_panel_be_opened_twice(drive, tmp_path):
+    drive("twice", tmp_path)
+
+
 def test_a_shot_in_water_as_a_second_file_hides_nothing(drive, tmp_path):
     drive("water", tmp_path)
 
