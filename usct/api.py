@@ -28,7 +28,7 @@ from usct.diagnostics.data_side import nothing_left
 from usct.diagnostics.sides import Options
 from usct.errors import InputError
 from usct.forward.parallel import single_threaded_blas
-from usct.given_start import told_of_bone
+from usct.given_start import told_of_tissues
 from usct.inversion.discretization import Discretization
 from usct.inversion.reciprocity import noise_power as reciprocity_noise
 from usct.inversion.skipping import Watch, n_solves
@@ -141,7 +141,7 @@ def reconstruct(
         torch.set_num_threads(config.threads)
     observed, water, notes = prepare(acquisition, config)
     inversion = build_inversion(acquisition, config, observed, water)
-    notes |= told_of_bone(acquisition, config, inversion.start)
+    notes |= told_of_tissues(acquisition, config, inversion.start)
     if config.schedule.stop == "auto":
         inversion.enough = lambda point: nothing_left(point, inversion.grid)
     watch = watch_of(acquisition, observed, inversion.discretization, water)

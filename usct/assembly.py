@@ -32,8 +32,6 @@ from usct.starting.travel_time.imaging import travel_time_start
 DEFAULT_FREQUENCIES = tuple(1e3 * f for f in range(200, 651, 50))
 QUIETEST_BAND_DB = -40.0
 LARGEST_IMAGE_CELLS = 2**25
-SOMETHING = 0.01
-"""Relative difference from the sound speed at the rim of the image that tells an object from what surrounds it."""
 
 
 def prepare(acquisition: Acquisition, config: RunConfig) -> tuple[Spectra, float, dict[str, str]]:
@@ -229,16 +227,14 @@ def _surrounded(
     """The start with water outside a radius [m], whatever it holds there.
 
     Between the two lies a slope half of the longest wavelength wide: updates have no detail finer than half a
-    wavelength, and could never remove an edge. Where the start holds something close to the radius, such as a skull,
-    the slope is as narrow as that leaves it.
+    wavelength, and could never remove an edge. Where the start has bone close to the radius, the slope is as narrow as
+    that leaves it, but for two cells.
     """
     offset = start.grid.points() - torch.tensor(centre, dtype=torch.float64)
     distance = torch.linalg.vector_norm(offset, dim=-1)
-    rim = start.sound_speed[(distance - radius).abs() <= start.grid.spacing].median()
-    something = (distance < radius) & ((start.sound_speed / rim - 1).abs() > SOMETHING)
-    gap = radius - float(distance[something].max()) if bool(something.any()) else math.inf
-    width = 0.5 * water / frequency
-    width = min(width, gap) if gap > start.grid.spacing else width
+    bone = start.sound_speed > BONE_SPEED
+    gap = radius - float(distance[bone].max()) if bool(bone.any()) else math.inf
+    width = min(0.5 * water / frequency, max(gap, 2 * start.grid.spacing))
     share = torch.sin(0.5 * torch.pi * ((radius - distance) / width).clamp(0, 1)).square()
     slowness = (1 - share) / water + share / start.sound_speed
     return replace(start, sound_speed=1.0 / slowness)

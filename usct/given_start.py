@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from scipy.ndimage import binary_fill_holes
 from torch.nn.functional import max_pool2d
 
 from usct.acquisition import Acquisition, Spectra
@@ -17,6 +16,7 @@ from usct.parameterization.base import Parameterization
 from usct.parameterization.spectrum import TissuePrior
 from usct.settings import Tissue, Tissues
 from usct.starting.skull.fitting import best_factor, scaled_bone
+from usct.starting.skull.model import enclosed
 
 BONE_SPEED = 1750.0
 """Faster than any soft tissue [m/s]: what a start model has above it is taken to be bone."""
@@ -42,7 +42,7 @@ def shares_of(given: Medium, start: Medium) -> dict[str, torch.Tensor]:
         there are such.
     """
     is_bone = given.sound_speed > BONE_SPEED
-    is_inside = torch.from_numpy(binary_fill_holes(is_bone.numpy())) & ~is_bone
+    is_inside = torch.from_numpy(enclosed(is_bone.numpy(), given.grid.spacing, whole=False)) & ~is_bone
     bone, inside = (
         resample(cells.double(), given.grid, start.grid).clamp(0, 1) for cells in (is_bone, is_inside)
     )
@@ -69,12 +69,17 @@ def inform(
         water: Sound speed of the water [m/s].
 
     Raises:
-        InputError: If a tissue's bounds do not hold its start.
+        InputError: If a tissue's bounds do not hold its start, or the water.
     """
     shares = shares_of(given_start(acquisition, config) or start, start)
     if "bone" not in shares:
         return
     tissues = {name: getattr(config.tissues, name) for name in shares}
+    low, high = config.tissues.outside.sound_speed or config.bounds.sound_speed
+    if not low - 0.5 <= water <= high + 0.5:
+        raise InputError(
+            f"tissues.outside.sound_speed = {low:g} to {high:g} m/s does not hold the water, {water:.0f} m/s; widen it"
+        )
     limits = _limits_of(shares, tissues, config.bounds.sound_speed, start)
     if limits is not None:
         parameterization.bound(limits)
@@ -188,8 +193,21 @@ def with_fitted_bone(
     # Interpolated to the image's grid, edges overshoot by up to a tenth.
     inside = best.sound_speed.clamp(max=max(0.9 * high, float(given.sound_speed.max())))
     if config.tissues.bone.sound_speed is not None:
-        inside = torch.where(bone, inside.clamp(*config.tissues.bone.sound_speed), inside)
+        least, most = config.tissues.bone.sound_speed
+        # Cells at the rim of bone, which hold other tissue too, may have been slower than bone is from the first.
+        held = torch.maximum(inside, given.sound_speed.clamp(max=least)).clamp(max=most)
+        inside = torch.where(bone, held, inside)
     return replace(acquisition, start=replace(best, sound_speed=inside))
+
+
+def told_of_tissues(acquisition: Acquisition, config: RunConfig, start: Medium) -> dict[str, str]:
+    """Which tissues were told apart, where settings know of any, and what fitting made of bone; for people."""
+    if config.tissues == Tissues():
+        return told_of_bone(acquisition, config, start)
+    shares = shares_of(given_start(acquisition, config) or start, start)
+    if "bone" not in shares:
+        return {"tissues": f"none told apart: nothing in the start is faster than {BONE_SPEED:g} m/s"}
+    return {"tissues": f"told apart: {', '.join(shares)}"} | told_of_bone(acquisition, config, start)
 
 
 def told_of_bone(acquisition: Acquisition, config: RunConfig, start: Medium) -> dict[str, str]:

@@ -235,6 +235,7 @@ def _tailored_to_all(point: Point, inversion: Inversion, start: Medium, stage: S
         replace(residual, difference=residual.difference - change)
         for residual, change in zip(point.residuals, changes, strict=True)
     )
+    inversion.parameterization.settle()
     inversion.tailored_at(replace(point, residuals=told), stage, 0)
     return point.again()
 

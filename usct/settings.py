@@ -6,7 +6,15 @@ frequencies are in the units that people type, and say so in their names.
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from usct.misfit.catalogue import MisfitName
 
@@ -206,15 +214,17 @@ class MisfitSettings(Section):
         180.0,
         gt=0,
         le=180,
-        description="Receivers farther round the ring from it too; below 90 reflections are left for the most part.",
+        description="Receivers farther round the ring from it too; below 90 reflections remain for the most part.",
     )
     outlier_fraction: float = Field(0.01, ge=0, lt=1, description="Share of largest data left out.")
 
-    @model_validator(mode="after")
-    def _some_left(self) -> "MisfitSettings":
-        if self.mute_angle_deg >= self.widest_angle_deg:
-            raise ValueError("mute_angle_deg must be below widest_angle_deg")
-        return self
+    @field_validator("widest_angle_deg")
+    @classmethod
+    def _some_left(cls, widest: float, info: ValidationInfo) -> float:
+        muted = info.data.get("mute_angle_deg", 0.0)
+        if widest <= muted:
+            raise ValueError(f"it must be above mute_angle_deg = {muted:g}")
+        return widest
 
     @field_validator("name", mode="before")
     @classmethod
@@ -270,7 +280,7 @@ class Tissue(Section):
         gt=0,
         le=1000,
         description="Distance over which that is alike, to 1/e [mm]; goes with deviation, and shapes tailored features "
-        "alone.",
+        "of a linear head alone.",
     )
 
     @model_validator(mode="after")

@@ -58,3 +58,19 @@ def test_files_elsewhere_are_asked_for_and_others_refused(folder, tmp_path, caps
     assert run(*words, "--start", folder / "water.h5", "--water", folder / "water.h5") == 2
     assert re.search(r"water.h5: is not the start.h5 that .* was made with", capsys.readouterr().err)
     assert run(*words, "--start", folder / "start.h5", "--water", folder / "water.h5") == 0
+
+
+def test_attenuation_edges_and_bounds_by_tissue_go_together(folder) -> None:
+    words = (
+        "--start",
+        folder / "start.h5",
+        "--preset",
+        "head",
+        "--set",
+        "schedule.frequencies_mhz=[0.04,0.06]",
+    )
+    words = (*words, "--set", "tissues.inside.sound_speed=[1400,1600]", "--set", "attenuation.invert=true")
+    words = (*words, "--set", "schedule.edges=true", *SETTINGS, "-o", folder / "both.h5", "-q")
+    assert run("reconstruct", folder / "scan.h5", *words) == 0
+    words = ("--scan", folder / "scan.h5", "-o", folder / "both-kernels.h5")
+    assert run("diagnose", folder / "both.h5", *words, *QUICK) == 0

@@ -43,6 +43,7 @@ def test_sections_can_be_asked_for(capsys) -> None:
     asked = tomllib.loads(printed(capsys, "tissues", "misfit"))
     assert list(asked) == ["misfit", "tissues"] and list(asked["tissues"]) == ["bone", "inside", "outside"]
     assert list(tomllib.loads(printed(capsys, "tissues.bone"))["tissues"]) == ["bone"]
+    assert list(tomllib.loads(printed(capsys, "schedule.iterations"))) == ["schedule"]
     with pytest.raises(SystemExit) as end:
         main(["settings", "bogus"])
     assert end.value.code == 2

@@ -27,6 +27,8 @@ from usct.phantom import Phantom
 from usct.starting.skull.fitting import scaled_bone
 
 EVENLY = "schedule.frequencies_mhz=[0.05,0.075,0.1,0.125,0.15]"
+FORGOTTEN = [f"tissues.{name}.sound_speed=none" for name in ("bone", "inside", "outside")]
+FORGOTTEN += ["tissues.bone.deviation=none", "tissues.bone.correlation_mm=none"]
 METHODS = {
     "true skull": ("true", []),
     "least squares from 50 kHz": ("water", []),
@@ -40,7 +42,7 @@ METHODS = {
     "transport first": ("water", [EVENLY, "misfit.name=transport,least-squares"]),
     "adaptive first": ("water", [EVENLY, "misfit.name=adaptive,least-squares"]),
     "difference first": ("water", [EVENLY, "misfit.name=difference,least-squares"]),
-    "reflections first": ("water", ["start.fit_bone=false", "start.bone_freedom=1.0"]),
+    "reflections first": ("water", ["start.fit_bone=false", "start.bone_freedom=1.0", *FORGOTTEN]),
 }
 FIRST = {"reflections first": ["misfit.widest_angle_deg=90"]}
 """Settings of a run before, whose image another one starts from."""

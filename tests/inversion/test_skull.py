@@ -266,6 +266,29 @@ def fit_bone(scan: Acquisition, config: RunConfig, observed: Spectra) -> Acquisi
     )
 
 
+def test_fitted_bone_stays_in_its_bounds_and_its_rim_is_not_thickened(
+    heard: tuple[Phantom, Acquisition, Spectra],
+) -> None:
+    head, scan, observed = heard
+    given = start_of(head, 0.0)
+    rim = parts(head)[1] & ~torch.from_numpy(distance_transform_edt(parts(head)[1].numpy()) > 1.5)
+    given = replace(given, sound_speed=torch.where(rim, 1850.0, given.sound_speed))
+    config = load_config("transcranial", None, ["tissues.bone.sound_speed=[2300,2600]"])
+    tried = with_fitted_bone(
+        replace(scan, start=given), config, observed, 1500.0, lambda s, *_: -float(s.start.sound_speed.max())
+    )
+    assert tried.start is not None
+    assert float(tried.start.sound_speed.max()) == 2600
+    assert float(tried.start.sound_speed[rim].max()) < 2300
+    less = with_fitted_bone(
+        replace(scan, start=given), config, observed, 1500.0, lambda s, *_: float(s.start.sound_speed.max())
+    )
+    assert less.start is not None
+    assert float(less.start.sound_speed[rim].min()) == 1850
+    inner = parts(head)[1] & ~rim & (given.sound_speed > 2300)
+    assert float(less.start.sound_speed[inner].min()) == 2300
+
+
 @pytest.mark.parametrize("wrong", [-0.09, 0.09])
 def test_bone_that_is_wrong_is_fitted_to_the_lowest_frequency(
     heard: tuple[Phantom, Acquisition, Spectra], wrong: float
@@ -338,6 +361,12 @@ def test_a_skull_close_to_the_rim_of_the_image_is_not_washed_out() -> None:
     inside = distance < 49e-3
     torch.testing.assert_close(begun.sound_speed[inside], given[inside], rtol=2e-3, atol=0)
     assert float((begun.sound_speed[distance > 53e-3] - 1490.0).abs().max()) < 0.1
+    # Where bone reaches the rim itself, water comes within two cells.
+    for reach in (52.0e-3, 52.4e-3, 54e-3):
+        thick = torch.where(grid.disc(reach) & ~grid.disc(42e-3), 2700.0, 1500.0).double()
+        close = build_inversion(replace(scan, start=Medium(grid, thick)), config, spectra, 1490.0).start
+        depth = torch.linalg.vector_norm(close.grid.points(), dim=-1)
+        assert float(close.sound_speed[(depth > 44e-3) & (depth < 49e-3)].min()) > 2600
     # A start that fills the image slopes over half of the longest wavelength.
     uniform = build_inversion(replace(scan, start=Medium.homogeneous(grid, 1560.0)), config, spectra, 1490.0)
     speed = uniform.start.sound_speed[:, len(begun.grid.axis(1)) // 2]

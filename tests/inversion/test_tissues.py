@@ -120,7 +120,7 @@ def test_narrow_bounds_are_saved_with_the_field() -> None:
         saved = trained(field)
         assert torch.equal(restored(saved)(OTHER).sound_speed, field(OTHER).sound_speed)
         wrong = replace(saved, arrays={**saved.arrays, "cell_bounds": saved.arrays["cell_bounds"][:1]})
-        with pytest.raises(ValueError, match=r"'cell_bounds' must have shape \(2, 61, 61\)"):
+        with pytest.raises(ValueError, match=r"'cell_bounds' must be finite, of shape \(2, 61, 61\)"):
             restored(wrong)
         turned = replace(saved, arrays={**saved.arrays, "cell_bounds": saved.arrays["cell_bounds"].flip(0)})
         with pytest.raises(ValueError, match="must increase within 1350 to 3600"):
@@ -256,3 +256,59 @@ def test_a_skull_that_is_unevenly_wrong_comes_closer_by_its_own_prior() -> None:
     assert errors[1][1] < errors[0][1] - 2 and errors[1][0] < 1.05 * errors[0][0]
     deep = torch.from_numpy(distance_transform_edt(heads.parts(head)[0].numpy()) * 1.25e-3 > 7e-3)
     assert float(image[deep].min()) > 1449 and float(image[deep].max()) < 1611
+
+
+def test_speed_and_attenuation_keep_narrow_bounds_when_they_are_fitted_anew() -> None:
+    field = informed(lossy(), *TISSUES)
+    fitted = field.fitted_to(Medium.homogeneous(GRID, 1600.0))
+    field.load_state_dict(fitted.state_dict())
+    speed = field(GRID).sound_speed.detach()
+    assert float(speed[GRID.disc(20.5e-3) & ~GRID.disc(18.5e-3)].min()) >= 2300 - 1e-6
+
+
+def test_water_outside_the_bounds_of_the_outside_is_refused() -> None:
+    config = settings("tissues.outside.sound_speed=[1490,1700]")
+    with pytest.raises(InputError, match="1490 to 1700 m/s does not hold the water, 1450 m/s"):
+        inform(tailored(), scan(), config, START, 1450.0)
+
+
+def test_a_scale_of_its_own_needs_noise_that_was_measured() -> None:
+    """Theory's kernels have no scale: beside them bone is as free as its share says, whatever its deviation."""
+    field = informed(tailored(), "tissues.bone.deviation=135", "tissues.bone.correlation_mm=6")
+    field.retailor(replace(told(2000.0), noise=0.0, admitted=None))
+    plain = informed(tailored())
+    plain.retailor(replace(told(2000.0), noise=0.0, admitted=None))
+    torch.testing.assert_close(field.amplitude, plain.amplitude)
+    assert field.is_held and informed(tailored(), "start.bone_freedom=1.0").is_held is False
+
+
+def test_departures_count_from_where_a_field_has_settled() -> None:
+    field = informed(tailored(), "tissues.bone.deviation=135", "tissues.bone.correlation_mm=6")
+    field.retailor(told(2000.0))
+    before = field.amplitude.clone()
+    moved = Medium(GRID, torch.where(BONE, 2700.0 / 1.2, 1500.0).double())
+    with torch.no_grad():
+        field.base.copy_(field.fitted_to(moved).base)
+    field.retailor(told(2000.0))
+    assert float(field.amplitude[0].max()) == 0
+    field.settle()
+    field.retailor(told(2000.0))
+    torch.testing.assert_close(field.amplitude, before)
+
+
+def test_a_narrow_gap_in_a_skull_still_encloses_a_brain() -> None:
+    gap = (GRID.points()[..., 1].abs() < 1.2e-3) & (GRID.points()[..., 0] > 0)
+    open_skull = Medium(GRID, torch.where(BONE & ~gap, 2700.0, 1500.0).double())
+    shares = shares_of(open_skull, open_skull)
+    assert list(shares) == ["bone", "inside", "outside"]
+    assert float(shares["inside"][GRID.disc(14e-3)].min()) == 1
+
+
+def test_fields_of_impossible_tissues_are_refused_before_memory_is_taken() -> None:
+    saved = trained(informed(tailored()))
+    with pytest.raises(ValueError, match="'white' does not hold the parameters of 20000 tissues"):
+        restored(replace(saved, settings={**saved.settings, "n_tissues": 20000}))
+    network = trained(informed(KINDS["network"]()))
+    for wrong in (network.arrays["freedom"].to(torch.uint16), network.arrays["freedom"][None]):
+        with pytest.raises(ValueError, match=r"'freedom' must be finite, of shape \(61, 61\) and float64"):
+            restored(replace(network, arrays={**network.arrays, "freedom": wrong}))

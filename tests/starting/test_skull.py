@@ -11,6 +11,7 @@ from usct.starting.skull.model import (
     SKULL,
     WATER,
     CtSlice,
+    body_of,
     head_of,
     outline,
     placed,
@@ -142,3 +143,15 @@ def test_start_model_carries_bone_where_the_motion_takes_it() -> None:
     assert float(model.medium.density[top, 50]) > 1600
     assert int(model.labels[top, 50]) == SKULL
     assert "kplan" in model.provenance["bone_mapping"] and "m/s" in model.provenance["bone_speed_spread"]
+
+
+def test_the_table_is_left_out_where_it_is_larger_than_the_head() -> None:
+    """Above the crown of the head the table is the largest body of a slice, but not of the series."""
+    ct = head_ct()
+    crown = np.full(ct.values.shape, -1000.0)
+    crown[58:63, 58:63] = 40.0
+    crown[-3:] = 400.0
+    kept = body_of(np.stack([ct.values, ct.values, crown]))
+    assert (kept[:, -3:] == -1000).all() and (kept[2, 58:63, 58:63] == 40).all()
+    labels = segment(CtSlice(kept[2], ct.grid), whole=False)
+    assert set(labels[58:63, 58:63].ravel()) == {SCALP} and (labels[-3:] == WATER).all()

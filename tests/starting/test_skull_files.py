@@ -189,7 +189,9 @@ def test_a_ct_series_becomes_a_volume_about_the_rings_plane(
     )
 
 
-def test_slices_below_the_skull_take_part_in_a_volume(tmp_path: Path) -> None:
+def test_slices_below_the_skull_take_part_in_a_volume(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Slices without a brain, or without bone, are what they are; the ring's own must show a skull."""
     head = phantom.make("head", seed=1, spacing=2e-3)
     medium = head.medium
@@ -216,5 +218,14 @@ def test_slices_below_the_skull_take_part_in_a_volume(tmp_path: Path) -> None:
     assert isinstance(volume, Phantom)
     bony = (volume.medium.sound_speed > 1750).flatten(1).any(dim=1)
     assert bony.tolist() == [True, True, False]
+    capsys.readouterr()
     assert usct(*words, "-o", out, "--height-mm", 4) == 2
+    flat = ["start", "skull", "--labels", tmp_path / "flat.h5", "--in-place", "--spacing-mm", 2, "--volume"]
+    io.save(head, tmp_path / "flat.h5")
+    assert usct(*flat, "-o", tmp_path / "one.h5") == 2
+    assert "slices over 0 mm make no volume of cells of 2 mm; give a series of more slices" in (
+        capsys.readouterr().err
+    )
+    assert usct(*words[:-3], "--spacing-mm", 0.1, "--radius-mm", 500, "--volume", "-o", out) == 2
+    assert "million cells is too large; use larger ones" in capsys.readouterr().err
     assert usct(*words, "-o", out, "--height-mm", 9) == 2

@@ -96,3 +96,10 @@ def test_mistakes_in_a_file_name_it(tmp_path, text, part):
 def test_a_file_that_is_missing_is_named(tmp_path):
     with pytest.raises(InputError, match=r"none.toml: cannot be read \(No such file"):
         load_config(None, tmp_path / "none.toml", [])
+
+
+def test_receivers_cannot_be_both_too_near_and_too_far():
+    with pytest.raises(
+        InputError, match=r"'misfit.widest_angle_deg' = 30 is wrong: it must be above mute_angle_deg = 44"
+    ):
+        load_config(None, None, ["misfit.widest_angle_deg=30"])

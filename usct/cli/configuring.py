@@ -59,6 +59,9 @@ def settings(
 def _wanted(sections: Sequence[str], tables: dict[str, str]) -> list[str]:
     """Names of the tables asked for, those inside others included."""
     names = list(tables)
+    # Of a single setting its whole section is shown.
+    parents = {s: s.rpartition(".")[0] for s in sections}
+    sections = [parents[s] if s not in names and parents[s] in names[1:] else s for s in sections]
     for section in sections:
         if not any(f"{name}.".startswith(f"{section}.") for name in names):
             known = ", ".join(name for name in names if name)

@@ -98,7 +98,7 @@ def skull(
     source = ct or labels
     target = Grid.covering(radius_mm * MILLIMETRE, spacing_mm * MILLIMETRE)
     try:
-        series = _of_ct(ct, mapping, densest_bone_hu) if ct is not None else _of_labels(source, names)
+        series = _of_ct(ct, mapping, densest_bone_hu, volume) if ct is not None else _of_labels(source, names)
         height = series.middle if height_mm is None else height_mm * MILLIMETRE
         head = series.head_at(height, True)
         motion, how = _motion(head, landmarks, surface, in_place)
@@ -132,10 +132,10 @@ class _Series:
     middle: float
 
 
-def _of_ct(path: Path, mapping: str, densest_bone_hu: float) -> _Series:
-    """Slices of the largest series in Hounsfield units."""
+def _of_ct(path: Path, mapping: str, densest_bone_hu: float, all_slices: bool) -> _Series:
+    """Slices of the largest series in Hounsfield units, without table and holder where all of them count."""
     from usct.io.dicom import read_dicom
-    from usct.starting.skull.model import head_of, slice_of
+    from usct.starting.skull.model import body_of, head_of, slice_of
 
     layers = [layer for layer in read_dicom(path) if layer.unit in ("HU", "[hnsf'U]") and not layer.rgb]
     if not layers:
@@ -144,6 +144,7 @@ def _of_ct(path: Path, mapping: str, densest_bone_hu: float) -> _Series:
     volume, spacing = layer.values, layer.spacing
     if volume.ndim == 2:
         volume, spacing = volume[None], (1.0, *spacing)
+    volume = body_of(volume) if all_slices else volume
 
     def head_at(height: float, whole: bool) -> "Head":
         with _height():

@@ -95,7 +95,7 @@ class Parameterization(nn.Module, ABC):
         self.freedom.copy_(total.clamp(max=1))
 
     def bound(self, limits: torch.Tensor) -> None:
-        """Narrow the bounds cell by cell; the image stays as far as it lies within them.
+        """Narrow the bounds cell by cell; the image stays as far as it lies within them, with room for their soft ends.
 
         Args:
             limits: Lowest and highest sound speed of every cell, shape (2, *grid.shape) [m/s].
@@ -110,13 +110,16 @@ class Parameterization(nn.Module, ABC):
             raise ValueError(f"limits must increase within {self.bounds[0]:g} to {self.bounds[1]:g} m/s")
         self.cell_bounds = limits.to(self.region.device, torch.float64)
 
+    def settle(self) -> None:  # noqa: B027 # for overriding
+        """Count departures from the start from the present image on; by default they do not count."""
+
     def expect(self, priors: Sequence[TissuePrior]) -> None:  # noqa: B027 # for overriding
         """Take up what is known of the tissues that `hold` told apart, in its order; by default it is of no use."""
 
     @property
     def is_held(self) -> bool:
-        """Whether some cells may change less than others."""
-        return bool((self.freedom < 1).any())
+        """Whether some cells may change less than others, by more than rounding."""
+        return bool((self.freedom < 1 - 1e-9).any())
 
     def constrain(self) -> None:
         """Bring the parameters back inside the bounds, in place; by default they cannot leave them."""

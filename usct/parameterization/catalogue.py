@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
@@ -99,6 +99,7 @@ def restored(field: TrainedField) -> Parameterization:
     start = Medium.homogeneous(field.grid, 1500.0)  # any; the true one is among the arrays
     made_by: Any = REPRESENTATIONS[field.name]  # each has settings of its own, which have just been checked
     if made_by is TailoredGrid:
+        _check_tissues(field, settings)
         nothing = torch.zeros(1, dtype=torch.float64)
         settings["spectrum"] = RadialSpectrum(nothing, nothing)  # likewise
     try:
@@ -108,9 +109,9 @@ def restored(field: TrainedField) -> Parameterization:
         raise ValueError(f"the field's settings are impossible ({' '.join(str(error).split())})") from error
     arrays = dict(field.arrays)
     if "cell_bounds" in arrays:
-        built.bound(_checked_limits(field))
+        built.bound(_checked_map(field, "cell_bounds", (2, *field.grid.shape)))
     if "freedom" in arrays:
-        built.hold(arrays["freedom"])
+        built.hold(_checked_map(field, "freedom", field.grid.shape))
     expected = built.state_dict()
     for key in _ONCE_SHARED & arrays.keys() & expected.keys():
         if arrays[key].ndim + 1 == expected[key].ndim and arrays[key].shape == expected[key].shape[1:]:
@@ -251,15 +252,24 @@ def _checked_region(field: TrainedField) -> torch.Tensor:
     return region
 
 
-def _checked_limits(field: TrainedField) -> torch.Tensor:
-    """The bounds of every cell, of any values that could be bounds."""
-    limits = field.arrays["cell_bounds"]
-    if tuple(limits.shape) != (2, *field.grid.shape) or limits.dtype != torch.float64:
+def _checked_map(field: TrainedField, key: str, shape: tuple[int, ...]) -> torch.Tensor:
+    """An array that a field is told of before it takes up the rest."""
+    values = field.arrays[key]
+    if tuple(values.shape) != shape or values.dtype != torch.float64 or not bool(values.isfinite().all()):
         raise ValueError(
-            f"the field's array 'cell_bounds' must have shape {(2, *field.grid.shape)} of float64, "
-            f"got {tuple(limits.shape)} of {_plain(limits.dtype)}; reconstruct again"
+            f"the field's array '{key}' must be finite, of shape {shape} and float64, got {tuple(values.shape)} of "
+            f"{_plain(values.dtype)}; reconstruct again"
         )
-    return limits
+    return values
+
+
+def _check_tissues(field: TrainedField, settings: Mapping[str, Any]) -> None:
+    """Refuse a number of tissues that the parameters do not have, before memory is taken for it."""
+    white, count = field.arrays.get("white"), settings["n_tissues"]
+    if white is None or white.ndim != 2 + (count > 1) or (count > 1 and len(white) != count):
+        raise ValueError(
+            f"the field's array 'white' does not hold the parameters of {count} tissues; reconstruct again"
+        )
 
 
 def _check_array(key: str, found: torch.Tensor | None, expected: torch.Tensor | None) -> None:

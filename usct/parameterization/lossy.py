@@ -90,13 +90,21 @@ class Lossy(Parameterization):
         self.loss.hold(freedom)
 
     def bound(self, limits: torch.Tensor) -> None:
-        """See Parameterization; for the sound speed."""
-        super().bound(limits)
+        """See Parameterization; for the sound speed, which keeps them."""
         self.speed.bound(limits)
 
     def expect(self, priors: Sequence[TissuePrior]) -> None:
         """See Parameterization; for the sound speed."""
         self.speed.expect(priors)
+
+    def settle(self) -> None:
+        """See Parameterization."""
+        self.part.settle()
+
+    @property
+    def is_held(self) -> bool:
+        """As the part that is sought is."""
+        return self.part.is_held
 
     def constrain(self) -> None:
         """Bring both maps back inside their bounds."""

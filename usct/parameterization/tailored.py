@@ -112,6 +112,17 @@ class TailoredGrid(Field):
             raise ValueError(f"there are {self.n_tissues} tissues, but {len(priors)} priors")
         self._priors = tuple(priors)
 
+    @property
+    def is_held(self) -> bool:
+        """Whether some cells may change less than others, or tissues vary by priors of their own."""
+        return super().is_held or any(prior.deviation < math.inf for prior in self._priors)
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """See Parameterization."""
+        self.bake()
+        self.origin.copy_(self.base)
+
     def reset(self) -> None:
         """Set all parameters to zero."""
         with torch.no_grad():
@@ -158,7 +169,10 @@ class TailoredGrid(Field):
             self.noise.fill_(tailoring.noise)
 
     def _variance(self, tailoring: Tailoring) -> torch.Tensor:
-        """Expected of Fourier coefficients, shape of the amplitude."""
+        """Expected of Fourier coefficients, shape of the amplitude.
+
+        Where no noise was measured, what is expected has no scale that a tissue's own prior could be laid beside.
+        """
         if all(prior == TissuePrior() for prior in self._priors):
             return tailoring.prior(self.wavenumbers).expand_as(self.amplitude)
         departed = (self.base - self.origin).square()
@@ -166,6 +180,7 @@ class TailoredGrid(Field):
         for prior, window in zip(self._priors, windows, strict=True):
             weight, freedom = float(window.sum()), float(window.max())
             rms = (float((window * departed).sum()) / weight) ** 0.5 if weight > 0 else 0.0
+            prior = prior if tailoring.noise > 0 else TissuePrior(prior.pace)
             variance = prior.variance(tailoring, self.wavenumbers, self.grid.spacing, rms)
             maps.append(variance if prior.deviation == math.inf else variance / (freedom or 1.0) ** 2)
         return torch.stack(maps).reshape(self.amplitude.shape)

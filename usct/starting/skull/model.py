@@ -20,6 +20,8 @@ BONE_HU = 300.0
 """Lowest of bone that half fills a voxel; soft tissue and clotted blood stay below 100 [HU]."""
 BODY_HU = -300.0
 """Between air and soft tissue [HU]."""
+AIR_HU = -1000
+"""[HU]."""
 GAP = 4 * MILLIMETRE
 """Sutures and thin bone are bridged up to this width when the inside is told from the outside [m]."""
 
@@ -72,18 +74,19 @@ def slice_of(volume: np.ndarray, spacing: tuple[float, float, float], height: fl
 def segment(ct: CtSlice, bone_hu: float = BONE_HU, whole: bool = True) -> np.ndarray:
     """Index into `TISSUES` of every voxel, shape (y, x).
 
-    The head is the largest body in the slice, which leaves out table and holder; its bone is what lies above a
-    threshold, and the brain what bone surrounds.
+    The head is the largest body in the slice, which leaves out table and holder (of a volume, see `body_of`); its bone
+    is what lies above a threshold, and the brain what bone surrounds.
 
     Args:
         ct: The slice.
         bone_hu: The threshold [HU].
-        whole: Whether one bone must surround a brain; if not, all bone of the body counts, however little.
+        whole: Whether one bone must surround a brain; if not, all bodies and all their bone count, however little.
 
     Raises:
         ValueError: If there is no bone, or it does not surround anything, where it must.
     """
-    body = ndimage.binary_fill_holes(_largest(ct.values > BODY_HU))
+    bodies = ct.values > BODY_HU
+    body = ndimage.binary_fill_holes(_largest(bodies) if whole else bodies)
     assert body is not None
     bone = body & (ct.values >= bone_hu)
     if whole and not bone.any():
@@ -94,6 +97,19 @@ def segment(ct: CtSlice, bone_hu: float = BONE_HU, whole: bool = True) -> np.nda
     labels[brain] = BRAIN
     labels[bone] = SKULL
     return labels
+
+
+def body_of(volume: np.ndarray) -> np.ndarray:
+    """A series with nothing but its largest body, all else being air: table and holder do not touch the head.
+
+    Args:
+        volume: Shape (z, y, x) [HU].
+    """
+    parts, _ = ndimage.label(volume > BODY_HU)
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    kept: np.ndarray = np.where(parts == np.argmax(sizes), volume, AIR_HU)
+    return kept
 
 
 def enclosed(bone: np.ndarray, spacing: float, whole: bool = True) -> np.ndarray:

@@ -12,6 +12,9 @@ from usct.phantom.base import Phantom
 from usct.starting.skull.model import Head, placed
 from usct.starting.skull.registration import Rigid
 
+MOST_CELLS = 1e8
+"""Of a volume; each takes 56 bytes while it is made."""
+
 
 def stacked(
     head_at: Callable[[float], Head],
@@ -30,14 +33,17 @@ def stacked(
         water_sound_speed: Around the head [m/s].
 
     Raises:
-        ValueError: If the heights do not increase from one to the next, or two are the same.
+        ValueError: If that is one slice, or more cells than memory is likely to hold.
     """
     low, middle, high = heights
-    if not low <= middle <= high or high - low < plane.spacing:
+    n_cells = plane.n_cells * (high - low) / plane.spacing
+    if n_cells < plane.n_cells:
         raise ValueError(
-            f"heights of {1e3 * low:g}, {1e3 * middle:g} and {1e3 * high:g} mm make no volume of cells of "
-            f"{1e3 * plane.spacing:g} mm"
+            f"slices over {1e3 * (high - low):g} mm make no volume of cells of {1e3 * plane.spacing:g} mm; give a "
+            "series of more slices, or a slice without --volume"
         )
+    if n_cells > MOST_CELLS:
+        raise ValueError(f"a volume of {n_cells / 1e6:.0f} million cells is too large; use larger ones")
     slack = 1e-6 * plane.spacing
     below, above = (int((end + slack) // plane.spacing) for end in (middle - low, high - middle))
     steps = range(-below, above + 1)
