@@ -121,7 +121,7 @@ def draw(rows: Mapping[float, Rows], path: Path) -> None:
     names = list(next(iter(rows.values())))
     size = 3.4 + 3.6 * len(rows), 0.4 * len(names) + 1.4
     figure, panels = plt.subplots(
-        1, len(rows), figsize=size, layout="constrained", sharey=True, squeeze=False
+        1, len(rows), figsize=size, layout="constrained", sharex=True, sharey=True, squeeze=False
     )
     for axes, (share, ways) in zip(panels[0], rows.items(), strict=True):
         for number, own in enumerate(ways.values()):
