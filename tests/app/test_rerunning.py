@@ -1,5 +1,6 @@
 """A run that began from a start model, or was taken over a water shot, is diagnosed as it was made."""
 
+import json
 import re
 import shutil
 
@@ -74,3 +75,23 @@ def test_attenuation_edges_and_bounds_by_tissue_go_together(folder) -> None:
     assert run("reconstruct", folder / "scan.h5", *words) == 0
     words = ("--scan", folder / "scan.h5", "-o", folder / "both-kernels.h5")
     assert run("diagnose", folder / "both.h5", *words, *QUICK) == 0
+
+
+def test_kernels_are_compared_behind_a_start_model(folder, capsys) -> None:
+    words = (
+        "compare-kernels",
+        folder / "scan.h5",
+        "--preset",
+        "head",
+        "--parameterizations",
+        "tailored",
+        *SETTINGS,
+    )
+    words = (*words, "--set", "schedule.frequencies_mhz=[0.04,0.06]", "--modes", 3, "-q")
+    assert run(*words, "--start", folder / "start.h5", "-o", folder / "bone") == 0
+    assert run(*words, "--start", 1520, "-o", folder / "uniform") == 0
+    found = [json.loads((folder / name / "kernels.json").read_text()) for name in ("bone", "uniform")]
+    traces = [facts["representations"]["tailored"]["trace"] for facts in found]
+    assert abs(traces[0] / traces[1] - 1) > 0.02
+    assert run(*words, "--start", "15x0", "-o", folder / "none") == 2
+    assert "15x0" in capsys.readouterr().err

@@ -12,7 +12,15 @@ import typer
 from usct.cli.files import print_rows
 from usct.cli.judging import ResultFile
 from usct.cli.making import Quiet, Seed
-from usct.cli.paths import load_result, load_scan, prepare_folder, prepare_hdf5, prepare_output, sha256
+from usct.cli.paths import (
+    load_result,
+    load_scan,
+    load_start,
+    prepare_folder,
+    prepare_hdf5,
+    prepare_output,
+    sha256,
+)
 from usct.cli.progress import Narrator
 from usct.cli.rerunning import load_inputs
 from usct.errors import InputError
@@ -146,7 +154,11 @@ def compare_kernels(
         str | None, typer.Option(help="Whose data to look at: 300kHz, 0.3MHz, or all; none: the lowest.")
     ] = None,
     start: Annotated[
-        float | None, typer.Option(help="Uniform sound speed to start from in m/s; none: found or given.")
+        str | None,
+        typer.Option(
+            metavar="SPEED|FILE",
+            help="Where to start: a uniform sound speed in m/s, or a start model's file; none: found or given.",
+        ),
     ] = None,
     preset: Annotated[str | None, typer.Option(help="Settings by name; a wrong name lists them all.")] = None,
     settings: Annotated[
@@ -176,12 +188,16 @@ def compare_kernels(
 
     wanted, names = parse_frequency(frequency), parameterizations.split(",")
     files = {kind: output / f"kernels.{kind}" for kind in ("html", "png", "json")}
+    uniform, model = parse_start(start)
     for file in files.values():
-        prepare_output(file, scan)
+        prepare_output(file, scan, model)
     options = Options(n_modes=modes, snr_db=snr_db, seed=seed)
+    acquisition = load_scan(scan)
+    if model is not None:
+        acquisition = dataclasses.replace(acquisition, start=load_start(model))
     with Narrator(quiet) as narrator:
         made = verb.compare_kernels(
-            load_scan(scan), names, wanted, start, preset, settings or (), options, plain, narrator.step
+            acquisition, names, wanted, uniform, preset, settings or (), options, plain, narrator.step
         )
     _lay_out(dataclasses.replace(made, scan=scan.name), files, quiet)
 
@@ -202,6 +218,16 @@ def _lay_out(made: "Portraits", files: dict[str, Path], quiet: bool) -> None:
         for p in made.portraits
     ]
     print_rows([*texts, ("Page", str(files["html"]))])
+
+
+def parse_start(text: str | None) -> tuple[float | None, Path | None]:
+    """A uniform sound speed [m/s], or the file of a start model."""
+    if text is None:
+        return None, None
+    try:
+        return float(text), None
+    except ValueError:
+        return None, Path(text)
 
 
 def parse_frequency(text: str | None) -> float | Literal["all"] | None:
