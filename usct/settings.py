@@ -73,7 +73,7 @@ class Start(Section):
     bone_freedom: Share = Field(
         1.0,
         description="How far bone of the start may change, as a share of soft tissue: 0 fixed, 1 free. Tailored "
-        "features take tissues.bone.deviation instead, if that is set and this is not 0.",
+        "features of a linear head vary by tissues.bone.deviation instead, if that is set and this is not 0.",
     )
     fit_bone: bool = Field(False, description="Find how much bone the start has: one factor, by the data.")
 

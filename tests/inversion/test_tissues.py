@@ -208,14 +208,20 @@ def test_each_tissue_varies_by_its_own_prior_however_much_it_is_held() -> None:
     assert math.sqrt(float(spreads[0][core].mean())) == pytest.approx(0.05, rel=0.15)
 
 
-def test_what_bone_has_departed_by_is_no_longer_expected() -> None:
+def with_slower_bone(factor: float) -> tuple[TailoredGrid, torch.Tensor]:
+    """A field whose bone, expected to be off by a twentieth, has become slower by a factor; its amplitudes before."""
     field = informed(tailored(), "tissues.bone.deviation=135", "tissues.bone.correlation_mm=6")
     field.retailor(told(2000.0))
     before = field.amplitude.clone()
-    moved = Medium(GRID, torch.where(BONE, 2700.0 / 1.03, 1500.0).double())
+    moved = Medium(GRID, torch.where(BONE, 2700.0 / factor, 1500.0).double())
     with torch.no_grad():
         field.base.copy_(field.fitted_to(moved).base)
     field.retailor(told(2000.0))
+    return field, before
+
+
+def test_what_bone_has_departed_by_is_no_longer_expected() -> None:
+    field, before = with_slower_bone(1.03)
     departed = math.log(1.03) / 0.05
     torch.testing.assert_close(field.amplitude[0], before[0] * math.sqrt(1 - departed**2), rtol=1e-6, atol=0)
     torch.testing.assert_close(field.amplitude[1:], before[1:])
@@ -283,13 +289,7 @@ def test_a_scale_of_its_own_needs_noise_that_was_measured() -> None:
 
 
 def test_departures_count_from_where_a_field_has_settled() -> None:
-    field = informed(tailored(), "tissues.bone.deviation=135", "tissues.bone.correlation_mm=6")
-    field.retailor(told(2000.0))
-    before = field.amplitude.clone()
-    moved = Medium(GRID, torch.where(BONE, 2700.0 / 1.2, 1500.0).double())
-    with torch.no_grad():
-        field.base.copy_(field.fitted_to(moved).base)
-    field.retailor(told(2000.0))
+    field, before = with_slower_bone(1.2)
     assert float(field.amplitude[0].max()) == 0
     field.settle()
     field.retailor(told(2000.0))
